@@ -7,6 +7,7 @@
 //! ([`time::Millis`]), and no input can make it panic.
 #![forbid(unsafe_code)]
 
+pub mod limits;
 pub mod message;
 pub mod outbox;
 pub mod packet;

@@ -1,0 +1,80 @@
+//! What a set of shards is started with. The program fills it from its settings; here is what each field means to a shard.
+
+use ringtail_mqtt::limits::Limits;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How far a busy shard may wait to take more work at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pacing {
+    /// Never waits for more.
+    Latency,
+    /// Waits tens of microseconds, only near saturation.
+    #[default]
+    Balanced,
+    /// Waits up to a few hundred microseconds near saturation.
+    Throughput,
+}
+
+/// Everything that a set of shards needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Number of shards, 1 to [`SHARDS_MAX`].
+    pub shards: usize,
+    /// Cores that the shards are pinned to, in turn: shard `i` runs on `cores[i % cores.len()]`. Empty: not pinned.
+    pub cores: Vec<usize>,
+    /// TCP addresses to listen on; every shard listens on each of them (SO_REUSEPORT).
+    pub listeners: Vec<SocketAddr>,
+    /// Connections that one shard holds: the size of its table of direct descriptors, at most RLIMIT_NOFILE.
+    pub connections_max: u32,
+    /// How long an idle shard spins before it parks, microseconds. 0 parks at once.
+    pub spin_us: u32,
+    /// See [`Pacing`].
+    pub pacing: Pacing,
+    /// Receive buffers of a shard's ring; a power of two up to 32,768.
+    pub receive_buffers: u16,
+    /// Bytes of a receive buffer.
+    pub receive_buffer_bytes: u32,
+    /// Slots of the mesh ring between two shards; a power of two.
+    pub mesh_slots: usize,
+    /// A connection that has not sent a whole CONNECT after this time is closed, milliseconds.
+    pub connect_timeout_ms: u32,
+    /// How long a full subscriber holds its publishers back before its messages are dropped, milliseconds.
+    pub slow_consumer_grace_ms: u32,
+    /// Retained messages that one shard keeps.
+    pub retained_messages_max: u64,
+    /// Bytes of the retained messages that one shard keeps.
+    pub retained_bytes_max: u64,
+    /// Sessions that one shard keeps, connected or not.
+    pub sessions_max: u32,
+    /// Limits of each session.
+    pub limits: Limits,
+    /// The data folder; `None` keeps everything in memory.
+    pub storage_dir: Option<PathBuf>,
+}
+
+/// Most shards of one process: the width of a set of shards ([`crate::ShardSet`]).
+pub const SHARDS_MAX: usize = 128;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            cores: Vec::new(),
+            listeners: Vec::new(),
+            connections_max: 1 << 20,
+            spin_us: 0,
+            pacing: Pacing::Balanced,
+            receive_buffers: 512,
+            receive_buffer_bytes: 16 << 10,
+            mesh_slots: 4_096,
+            connect_timeout_ms: 10_000,
+            slow_consumer_grace_ms: 1_000,
+            retained_messages_max: 10_000_000,
+            retained_bytes_max: 8 << 30,
+            sessions_max: 10_000_000,
+            limits: Limits::default(),
+            storage_dir: None,
+        }
+    }
+}
