@@ -110,14 +110,15 @@ fn properties<'a>(
         session_expiry_interval_s: (expiry_s != settings::session_expiry_asked_s(connect)).then_some(expiry_s),
         assigned_client_identifier: accepted.assigned_client_id,
         server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s), // [MQTT-3.2.2-21]
-        authentication_method: connect.properties.authentication_method, // [MQTT-4.12.0-5]
+        authentication_method: connect.properties.authentication_method,                     // [MQTT-4.12.0-5]
         authentication_data: accepted.authentication_data.filter(|octets| !octets.is_empty()),
         receive_maximum: NonZeroU16::new(limits.receive_maximum.max(1)).filter(|maximum| *maximum != NonZeroU16::MAX),
         topic_alias_maximum: (limits.topic_alias_maximum > 0).then_some(limits.topic_alias_maximum),
         // [MQTT-3.2.2-9]: only 0 and 1 can be said.
         maximum_qos: (limits.maximum_qos != QoS::ExactlyOnce).then_some(limits.maximum_qos),
         retain_available: (!limits.retain_available).then_some(false),
-        maximum_packet_size_bytes: Some(limits.packet_bytes_max).filter(|&max| (max as usize) < codec::PACKET_BYTES_MAX),
+        maximum_packet_size_bytes: Some(limits.packet_bytes_max)
+            .filter(|&max| (max as usize) < codec::PACKET_BYTES_MAX),
         wildcard_subscription_available: (!limits.wildcard_available).then_some(false),
         shared_subscription_available: (!limits.shared_available).then_some(false),
         ..Properties::default()

@@ -68,10 +68,6 @@ impl Ledger {
         self.pending.len()
     }
 
-    pub(super) fn held_len(&self) -> usize {
-        self.held.len()
-    }
-
     pub(super) fn state_of(&self, packet_id: PacketId) -> Receiving {
         self.find(packet_id).map_or(Receiving::Free, |index| self.held[index].state)
     }
@@ -172,9 +168,7 @@ impl Ledger {
 
     /// Bytes of memory of the ledger and what it holds.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.pending.capacity() * size_of::<Pending>()
-            + self.held.capacity() * size_of::<Held>()
+        size_of::<Self>() + self.pending.capacity() * size_of::<Pending>() + self.held.capacity() * size_of::<Held>()
     }
 
     /// What always holds.

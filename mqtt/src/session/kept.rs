@@ -8,16 +8,16 @@ use std::rc::Rc;
 /// The Subscription Identifiers of the subscriptions that matched; one at most is the usual case and costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SubscriptionIds {
-    None,
-    One(u32),
+    /// One, or 0 for none: no identifier is 0.
+    AtMostOne(u32),
     Many(Box<[u32]>),
 }
 
 impl From<&[u32]> for SubscriptionIds {
     fn from(ids: &[u32]) -> Self {
         match ids {
-            [] => Self::None,
-            [id] => Self::One(*id),
+            [] => Self::AtMostOne(0),
+            [id] => Self::AtMostOne(*id),
             ids => Self::Many(ids.into()),
         }
     }
@@ -26,8 +26,8 @@ impl From<&[u32]> for SubscriptionIds {
 impl SubscriptionIds {
     pub(super) fn as_slice(&self) -> &[u32] {
         match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
+            Self::AtMostOne(0) => &[],
+            Self::AtMostOne(id) => std::slice::from_ref(id),
             Self::Many(ids) => ids,
         }
     }

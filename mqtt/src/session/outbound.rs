@@ -47,10 +47,6 @@ impl Window {
         self.active < maximum && self.unsent == 0 && self.entries.len() < Self::span_max(maximum)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent > 0
     }
@@ -179,7 +175,7 @@ impl Window {
         }
         let free = || Kept {
             message: None,
-            subscription_ids: super::kept::SubscriptionIds::None,
+            subscription_ids: super::kept::SubscriptionIds::AtMostOne(0),
             sequence_low: 0,
             state: Sending::Free,
             retain: false,
@@ -201,9 +197,15 @@ impl Window {
         let counted = self.entries.iter().filter(|entry| entry.counted).count();
         debug_assert_eq!(counted, usize::from(self.active), "places taken");
         debug_assert!(usize::from(self.unsent) <= self.entries.len(), "unsent entries are entries");
-        debug_assert!(self.entries.front().is_none_or(|entry| entry.state != Sending::Free), "free entries leave the front");
+        debug_assert!(
+            self.entries.front().is_none_or(|entry| entry.state != Sending::Free),
+            "free entries leave the front"
+        );
         let idle = self.entries.iter().filter(|entry| entry.state == Sending::Free);
-        debug_assert!(idle.into_iter().all(|entry| entry.message.is_none() && !entry.counted), "a free entry holds nothing");
+        debug_assert!(
+            idle.into_iter().all(|entry| entry.message.is_none() && !entry.counted),
+            "a free entry holds nothing"
+        );
         debug_assert!(!self.entries.is_empty() || self.entries.capacity() == 0, "an empty window holds no memory");
     }
 }

@@ -96,10 +96,9 @@ impl<'a> Outgoing<'a> {
         let expiry_s = remaining_expiry_s(&self.message, now);
         let v5 = client.version == ProtocolVersion::V5;
         let index = usize::from(v5) * 6 + shape.qos as usize * 2 + usize::from(shape.retain);
-        if self.encoder.valid >> index & 1 == 0 || self.encoder.shapes[index].expiry_s != expiry_s {
-            if !self.encode(index, &shape, client.version, expiry_s) {
-                return false;
-            }
+        let encoded = self.encoder.valid >> index & 1 == 1 && self.encoder.shapes[index].expiry_s == expiry_s;
+        if !encoded && !self.encode(index, &shape, client.version, expiry_s) {
+            return false;
         }
         let Shape { start, end, packet_id_at, .. } = self.encoder.shapes[index];
         let head = &self.encoder.heads[start as usize..end as usize];

@@ -10,6 +10,7 @@ use crate::packet::{PacketId, PacketType, ProtocolVersion, Publish, QoS};
 use crate::qos::Receiving;
 use crate::reason::ReasonCode;
 use crate::time::Millis;
+use crate::topic::validate_topic_name;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -86,7 +87,7 @@ impl Session {
     /// Sets or resolves a topic alias.
     fn topic_name<'p>(&mut self, publish: &Publish<'p>, limits: &Limits) -> Result<TopicName<'p>, ReasonCode> {
         let Some(alias) = publish.properties.topic_alias else {
-            check_levels(publish.topic_name, limits)?;
+            check_topic_name(publish.topic_name, limits)?;
             return Ok(TopicName::Received(publish.topic_name));
         };
         if publish.topic_name.is_empty() {
@@ -94,7 +95,7 @@ impl Session {
             let Some(aliases) = aliases else { return Err(ReasonCode::ProtocolError) };
             return aliases.get(alias, limits.topic_alias_maximum).map(TopicName::Aliased);
         }
-        check_levels(publish.topic_name, limits)?;
+        check_topic_name(publish.topic_name, limits)?;
         let Extras { inbound_aliases, .. } = &mut **self.extras.get_or_insert_default();
         inbound_aliases.set(alias, limits.topic_alias_maximum, publish.topic_name)?;
         Ok(TopicName::Received(publish.topic_name))
@@ -128,9 +129,9 @@ impl Session {
     }
 }
 
-pub(super) fn check_levels(topic_name: &str, limits: &Limits) -> Result<(), ReasonCode> {
-    let levels = 1 + topic_name.bytes().filter(|&byte| byte == b'/').count();
-    if levels > usize::from(limits.topic_levels_max) { Err(ReasonCode::TopicNameInvalid) } else { Ok(()) }
+/// The limits' say about a topic name, over what the codec has checked.
+pub(super) fn check_topic_name(topic_name: &str, limits: &Limits) -> Result<(), ReasonCode> {
+    validate_topic_name(topic_name, limits.topic_levels_max).map_err(|_| ReasonCode::TopicNameInvalid)
 }
 
 /// What travels with the message to every subscriber: copied only where something else stood in between.

@@ -41,10 +41,6 @@ impl Queue {
         Ok(())
     }
 
-    pub(super) fn front(&self) -> Option<&Kept> {
-        self.entries.front()
-    }
-
     pub(super) fn pop(&mut self) -> Option<Kept> {
         let kept = self.entries.pop_front()?;
         self.bytes -= kept.memory_bytes();

@@ -137,11 +137,7 @@ impl Session {
         Ok(Action::None)
     }
 
-    fn on_disconnect<'p>(
-        &mut self,
-        disconnect: &ReasonPacket<'_>,
-        limits: &Limits,
-    ) -> Result<Action<'p>, ReasonCode> {
+    fn on_disconnect<'p>(&mut self, disconnect: &ReasonPacket<'_>, limits: &Limits) -> Result<Action<'p>, ReasonCode> {
         if let Some(asked_s) = disconnect.properties.session_expiry_interval_s {
             // A session that was to end with its connection cannot be kept (5.0, 3.14.2.2.2). Where the server allows
             // none, 0 may be its doing, and the answer stays 0.
@@ -201,7 +197,7 @@ impl Session {
         while let Some(due) = ledger.next_due() {
             if due.answer {
                 let packet_type = match due.qos {
-                    QoS::ExactlyOnce => PacketType::PubRec, // [MQTT-4.3.3-8]
+                    QoS::ExactlyOnce => PacketType::PubRec,                   // [MQTT-4.3.3-8]
                     QoS::AtLeastOnce | QoS::AtMostOnce => PacketType::PubAck, // [MQTT-4.3.2-4]
                 };
                 encode_ack(packet_type, due.packet_id, due.reason, self.settings.version, out.bytes_mut());
