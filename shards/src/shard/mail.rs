@@ -1,0 +1,82 @@
+//! What shards say to each other through the mesh.
+
+use crate::ShardId;
+use crate::routing::Announcement;
+use ringtail_mqtt::message::Message;
+
+use std::net::SocketAddr;
+
+/// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
+pub(crate) enum Mail {
+    /// A message for the subscribers of the receiving shard.
+    Publish(Box<Forwarded>),
+    /// The sender has, or has no longer, subscribers of a filter or members of a group.
+    Announce(Box<Announcement>),
+    /// The bytes of a connection whose descriptor comes, or came, by the wire.
+    HandOver(Box<HandOver>),
+    /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
+    Retain(Box<Message>),
+    /// A subscriber asks for a slice of retained messages.
+    RetainedAsk(Box<RetainedAsk>),
+    /// A slice of retained messages.
+    RetainedFound(Box<RetainedFound>),
+    /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
+    Hold(Publisher),
+}
+
+/// A publisher's connection, named so that another shard can ask to hold it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Publisher {
+    pub shard: ShardId,
+    pub connection: u32,
+}
+
+/// A message on its way to another shard.
+pub(crate) struct Forwarded {
+    pub message: Message,
+    /// The topic's hash, so that it is computed once.
+    pub topic_hash: u64,
+    pub publisher: Option<Publisher>,
+}
+
+/// A message on its way to one member of a shared subscription.
+pub(crate) struct GroupForwarded {
+    pub message: Message,
+    pub topic_hash: u64,
+    pub group: Box<str>,
+    pub filter: Box<str>,
+    /// Shards that had members and no member that could take the message; this one may not pass it on to them.
+    pub tried: crate::ShardSet,
+    /// No shard has a member that can take it now: queue it for a member here, connected or not.
+    pub last_resort: bool,
+}
+
+/// A connection that moves to the shard of its client id.
+pub(crate) struct HandOver {
+    /// Pairs the bytes with the descriptor.
+    pub token: u64,
+    pub peer: SocketAddr,
+    /// What was read so far: a whole CONNECT, and perhaps more.
+    pub bytes: Vec<u8>,
+}
+
+/// The question for a slice of retained messages.
+pub(crate) struct RetainedAsk {
+    /// The asker's name for the scan.
+    pub scan: u32,
+    pub filter: Box<str>,
+    /// The last topic of the slice before.
+    pub after: Option<Box<str>>,
+    pub messages_max: u16,
+}
+
+/// A slice of retained messages.
+pub(crate) struct RetainedFound {
+    pub scan: u32,
+    pub messages: Vec<Message>,
+    /// Where the next slice begins; `None` when there is nothing more.
+    pub after: Option<Box<str>>,
+}
+
+
+const _: () = assert!(size_of::<Mail>() <= 16);
