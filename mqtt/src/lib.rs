@@ -7,9 +7,11 @@
 //! ([`time::Millis`]), and no input can make it panic.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod limits;
 pub mod message;
 pub mod outbox;
 pub mod packet;
 pub mod reason;
 pub mod time;
+pub mod topic;
