@@ -8,12 +8,15 @@ use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
 use crate::executor::{self, Background, Executor, ExecutorError};
 use crate::mesh::{Port, TooManyNeighbours, mesh};
+use crate::routing::Seed;
 use crate::shard::{Clock, Control, Core, Idle, Mail, Shard};
 use crate::wire::{self, Wire, WireConfig, WireError, WireHandle};
 use ringtail_mqtt::time::Millis;
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -101,7 +104,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
     let shards = config.shards;
     let ports = mesh::<Mail>(shards, config.mesh_slots, OVERFLOW_MAX)?;
     let config = Arc::new(config);
-    let seed = RandomState::new().hash_one("topics");
+    let seed = Seed::new([(); 2].map(|()| RandomState::new().hash_one("topics")));
     let (started, starts) = mpsc::channel();
     let mut per_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
     for listener in listeners {
@@ -117,7 +120,8 @@ pub fn start(config: Config) -> Result<Server, StartError> {
         places.push(ShardPlace { shard, core });
         let (sender, receiver) = mpsc::channel();
         go.push(sender);
-        let seat = Seat { shard, seed, config: Arc::clone(&config), port, listeners, started: started.clone(), go: receiver };
+        let seat =
+            Seat { shard, seed, config: Arc::clone(&config), port, listeners, started: started.clone(), go: receiver };
         executors.push(executor::spawn(shard, core, move || seat.serve())?);
     }
     drop(started);
@@ -156,7 +160,7 @@ fn bind(config: &Config) -> Result<Vec<Vec<(SocketAddr, TcpListener)>>, StartErr
 /// What a shard is started with.
 struct Seat {
     shard: usize,
-    seed: u64,
+    seed: Seed,
     config: Arc<Config>,
     port: Port<Mail>,
     listeners: Vec<TcpListener>,
@@ -196,18 +200,9 @@ impl Seat {
         let clock = Clock::new();
         let idle = Idle::new(self.config.spin_us, self.config.pacing);
         let core = Core::new(self.shard as ShardId, self.seed, self.config, self.port, clock.now());
-        let shard = Shard {
-            wire,
-            core,
-            events: Vec::new(),
-            background: Background::new(),
-            neighbours,
-            control,
-            clock,
-            idle,
-            counters_at: Millis::default(),
-        };
-        shard.run().await
+        let shard =
+            Shard { wire, core, events: Vec::new(), neighbours, control, clock, idle, counters_at: Millis::default() };
+        Shard::run(Rc::new(RefCell::new(shard)), Background::new()).await
     }
 }
 

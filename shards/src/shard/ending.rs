@@ -1,8 +1,9 @@
 //! How connections and sessions end.
 
+use crate::routing::Announcement;
 use crate::shard::connection::Phase;
 use crate::shard::mail::Mail;
-use crate::routing::Announcement;
+use crate::shard::sessions::Membership;
 use crate::shard::{Core, Request};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::reason::ReasonCode;
@@ -43,6 +44,7 @@ impl Core {
         if detached.ends_now {
             self.end_session(session);
         } else {
+            self.set_members_online(session, false);
             self.file_timer(session);
         }
     }
@@ -51,14 +53,38 @@ impl Core {
     pub(crate) fn end_session(&mut self, session: u32) {
         let Some(mut entry) = self.local.sessions.remove(session) else { return };
         self.scans.forget(session);
-        for filter in std::mem::take(&mut entry.filters) {
+        for membership in std::mem::take(&mut entry.memberships) {
             self.local.counters.subscriptions -= 1;
-            if let Some(announcement) = self.subscriptions.remove(filter, session) {
-                self.announce(announcement);
-            }
+            let announcement = match membership {
+                Membership::Filter(filter) => self
+                    .subscriptions
+                    .remove(filter, session)
+                    .and_then(|removed| removed.announce)
+                    .map(Announcement::Remove),
+                Membership::Group(group) => self.shared.leave(group, session),
+            };
+            announcement.into_iter().for_each(|announcement| self.announce(&announcement));
         }
         if let Some(will) = entry.session.end(self.local.now) {
             self.publish_will(&will);
+        }
+    }
+
+    /// Its shared subscriptions learn that a session has got, or lost, its connection.
+    pub(crate) fn set_members_online(&mut self, session: u32, online: bool) {
+        let Some(entry) = self.local.sessions.get(session) else { return };
+        let groups: Vec<_> = entry
+            .memberships
+            .iter()
+            .filter_map(|membership| match membership {
+                Membership::Group(group) => Some(*group),
+                Membership::Filter(_) => None,
+            })
+            .collect();
+        for group in groups {
+            if let Some(announcement) = self.shared.set_online(group, session, online) {
+                self.announce(&announcement);
+            }
         }
     }
 
@@ -66,9 +92,12 @@ impl Core {
         self.publish(&will.as_ref(), None);
     }
 
-    /// Tells every shard, this one included, what it has to know of a change here.
-    pub(crate) fn announce(&mut self, announcement: Announcement) {
-        self.remote.apply(self.id, &announcement);
+    /// Tells every shard what it has to know of a change here; this one too, when it is of a shared subscription, whose
+    /// members everywhere the publisher's shard chooses from.
+    pub(crate) fn announce(&mut self, announcement: &Announcement) {
+        if matches!(announcement, Announcement::Group { .. }) {
+            self.remote.apply(self.id, announcement);
+        }
         let own = self.id;
         for shard in (0..self.shards).filter(|shard| *shard != own) {
             self.post(shard, Mail::Announce(Box::new(announcement.clone())));

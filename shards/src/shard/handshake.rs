@@ -1,10 +1,10 @@
 //! CONNECT: to which shard the client belongs, what becomes of the session that was there, and the hand-over.
 
+use super::{Arriving, Core, Request};
 use crate::shard::connection::Phase;
 use crate::shard::inbound::Flow;
 use crate::shard::mail::{HandOver, Mail};
 use crate::shard::sessions::NONE;
-use super::{Arriving, Core, Request};
 use crate::wire::Slot;
 use ringtail_mqtt::codec::{self, DecodeError};
 use ringtail_mqtt::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion};
@@ -62,16 +62,15 @@ impl Core {
         }
         // Taking over may have ended the session, when it was not to outlive its connection.
         let mut found = found.filter(|session| self.local.sessions.get(*session).is_some());
-        if connect.clean_start && let Some(session) = found.take() {
+        if connect.clean_start
+            && let Some(session) = found.take()
+        {
             self.end_session(session); // [MQTT-3.1.2-4], [MQTT-3.1.2-6]
         }
         let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
         self.bind(number, session);
-        let accepted = Accepted {
-            session_present: found.is_some(),
-            assigned_client_id: assigned,
-            authentication_data: None,
-        };
+        let accepted =
+            Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data: None };
         let now = self.local.now;
         let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
         let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
@@ -79,6 +78,7 @@ impl Core {
             Ok(pumped) => {
                 self.local.count_pumped(pumped);
                 self.file_timer(session);
+                self.set_members_online(session, true);
                 Flow::Continue
             }
             Err(reason) => {

@@ -68,7 +68,8 @@ impl Core {
 
     /// Holds back a client that does not read its own answers: they pile up in its outbox.
     pub(crate) fn hold_for_own_answers(&mut self, number: u32) {
-        if self.local.connections.get(number).is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max) {
+        if self.local.connections.get(number).is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max)
+        {
             self.hold(number, Until::Answers);
         }
     }

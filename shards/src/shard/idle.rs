@@ -1,8 +1,8 @@
 //! How a shard waits between turns: not at all, a little to take more at once, or parked until something happens.
 
-use crate::shard::clock::Clock;
 use crate::config::Pacing;
 use crate::shard::Core;
+use crate::shard::clock::Clock;
 use crate::wire::Wait;
 use std::time::Duration;
 

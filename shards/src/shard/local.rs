@@ -1,12 +1,13 @@
 //! What every delivery touches: sessions, connections, the pool and the counters, apart from the tries, so that a message
 //! can be matched and delivered at the same time.
 
-use crate::shard::connection::{Connections, Phase};
 use crate::counters::Counters;
+use crate::shard::connection::{Connections, Phase};
 use crate::shard::pool::Pool;
 use crate::shard::sessions::{SessionEntry, Sessions};
 use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::outbox::Outbox;
+use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Delivered, DropReason, Outgoing, Pumped};
 use ringtail_mqtt::time::Millis;
 
@@ -101,6 +102,14 @@ impl Local {
             let pumped = entry.session.pump(limits, self.now, outbox);
             self.count_pumped(pumped);
         }
+    }
+
+    /// True when a message of `qos` would go out to a session's client at once.
+    pub(crate) fn can_take(&self, session: u32, qos: QoS) -> bool {
+        self.sessions.get(session).is_some_and(|entry| {
+            let waiting = self.connections.get(entry.connection).map_or(0, |c| c.outbox.len_bytes());
+            entry.session.can_take(qos, &self.limits, waiting)
+        })
     }
 
     /// True when a session can take more than it was given: connected, nothing queued and little waiting to be sent.

@@ -1,7 +1,7 @@
 //! What shards say to each other through the mesh.
 
-use crate::ShardId;
-use crate::routing::Announcement;
+use crate::routing::{Announcement, Cursor};
+use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 
 use std::net::SocketAddr;
@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 pub(crate) enum Mail {
     /// A message for the subscribers of the receiving shard.
     Publish(Box<Forwarded>),
+    /// A message for one member, on the receiving shard, of a shared subscription.
+    Group(Box<GroupForwarded>),
     /// The sender has, or has no longer, subscribers of a filter or members of a group.
     Announce(Box<Announcement>),
     /// The bytes of a connection whose descriptor comes, or came, by the wire.
@@ -43,12 +45,15 @@ pub(crate) struct Forwarded {
 pub(crate) struct GroupForwarded {
     pub message: Message,
     pub topic_hash: u64,
-    pub group: Box<str>,
-    pub filter: Box<str>,
-    /// Shards that had members and no member that could take the message; this one may not pass it on to them.
-    pub tried: crate::ShardSet,
+    /// Names the group on every shard.
+    pub group: u64,
+    /// What the choice of the member depends on.
+    pub choice: u64,
+    /// Shards whose members could not take the message.
+    pub passed_over: ShardSet,
     /// No shard has a member that can take it now: queue it for a member here, connected or not.
     pub last_resort: bool,
+    pub publisher: Option<Publisher>,
 }
 
 /// A connection that moves to the shard of its client id.
@@ -66,8 +71,7 @@ pub(crate) struct RetainedAsk {
     pub scan: u32,
     pub filter: Box<str>,
     /// The last topic of the slice before.
-    pub after: Option<Box<str>>,
-    pub messages_max: u16,
+    pub after: Option<Cursor>,
 }
 
 /// A slice of retained messages.
@@ -75,8 +79,7 @@ pub(crate) struct RetainedFound {
     pub scan: u32,
     pub messages: Vec<Message>,
     /// Where the next slice begins; `None` when there is nothing more.
-    pub after: Option<Box<str>>,
+    pub after: Option<Cursor>,
 }
-
 
 const _: () = assert!(size_of::<Mail>() <= 16);

@@ -7,6 +7,7 @@
 mod clock;
 mod connection;
 mod ending;
+mod groups;
 mod handshake;
 mod holds;
 mod idle;
@@ -19,6 +20,7 @@ mod retained_scan;
 mod send;
 mod sessions;
 mod subscribe;
+mod sweep;
 mod timers;
 mod turn;
 
@@ -26,20 +28,20 @@ pub(crate) use clock::Clock;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
 
+use crate::ShardId;
 use crate::config::Config;
-use crate::shard::connection::{Connection, Phase};
 use crate::counters::{Counters, PublishedCounters};
-use crate::executor::Background;
+use crate::mesh::Port;
+use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions, hash_topic};
+use crate::shard::connection::{Connection, Phase};
+use crate::shard::groups::GroupPick;
+use crate::shard::holds::Holds;
 use crate::shard::local::Local;
 use crate::shard::mail::HandOver;
-use crate::mesh::Port;
 use crate::shard::retained_scan::Scans;
-use crate::routing::{GroupRef, Matches, Remote, Retained, Subscriptions};
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
-use crate::ShardId;
-use crate::shard::holds::Holds;
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
@@ -52,7 +54,6 @@ pub(crate) struct Shard {
     pub wire: Wire,
     pub core: Core,
     pub events: Vec<Event>,
-    pub background: Background,
     pub neighbours: Arc<[WireHandle]>,
     pub control: Arc<Control>,
     pub clock: Clock,
@@ -74,10 +75,13 @@ pub(crate) struct Core {
     pub id: ShardId,
     pub shards: u8,
     /// Keys the hash of topics; the same on every shard.
-    pub seed: u64,
+    pub seed: Seed,
+    /// Keys the placement of client ids and retained topics, which must outlive the process.
+    pub home_seed: Seed,
     pub config: Arc<Config>,
     pub local: Local,
     pub subscriptions: Subscriptions,
+    pub shared: Shared,
     pub matches: Matches,
     pub remote: Remote,
     pub retained: Retained,
@@ -91,12 +95,12 @@ pub(crate) struct Core {
     /// Halves of hand-overs that wait for the other half, by token.
     pub arriving: HashMap<u64, Arriving>,
     pub next_token: u64,
-    /// Property bytes of a PUBLISH that must be rebuilt before they are forwarded.
-    pub properties: Vec<u8>,
     /// What the rings brought this turn.
     pub inbox: Vec<(ShardId, Mail)>,
-    /// The shared subscriptions that a message matched.
-    pub groups: Vec<GroupRef>,
+    /// The shared subscriptions that a message matched, with the shard that takes it.
+    pub groups: Vec<GroupPick>,
+    /// When expired retained messages are swept next.
+    pub sweep_at: Millis,
     /// The shard says goodbye and takes nothing new.
     pub stopping: bool,
 }
@@ -121,16 +125,18 @@ pub(crate) enum Request {
 }
 
 impl Core {
-    pub(crate) fn new(id: ShardId, seed: u64, config: Arc<Config>, port: Port<Mail>, now: Millis) -> Self {
+    pub(crate) fn new(id: ShardId, seed: Seed, config: Arc<Config>, port: Port<Mail>, now: Millis) -> Self {
         let limits = config.limits.clone();
         Self {
             id,
             shards: config.shards as u8,
             seed,
+            home_seed: Seed::new(HOME_KEY),
             local: Local::new(Sessions::new(seed), limits, now),
             subscriptions: Subscriptions::new(seed),
             matches: Matches::default(),
-            remote: Remote::new(seed),
+            shared: Shared::new(seed, config.shared_strategy),
+            remote: Remote::new(seed, config.shared_strategy),
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
@@ -141,7 +147,7 @@ impl Core {
             requests: Vec::new(),
             arriving: HashMap::new(),
             next_token: 0,
-            properties: Vec::new(),
+            sweep_at: now,
             inbox: Vec::new(),
             groups: Vec::new(),
             stopping: false,
@@ -159,12 +165,12 @@ impl Core {
 
     /// The shard that a client id belongs to. The same on every run with as many shards.
     pub(crate) fn home_of(&self, client_id: &str) -> ShardId {
-        (crate::routing::hash_topic(HOME_SEED, client_id) % u64::from(self.shards)) as ShardId
+        (hash_topic(&self.home_seed, client_id) % u64::from(self.shards)) as ShardId
     }
 
     /// The shard that keeps the retained message of a topic. The same on every run with as many shards.
     pub(crate) fn keeper_of(&self, topic_name: &str) -> ShardId {
-        (crate::routing::hash_topic(HOME_SEED, topic_name) % u64::from(self.shards)) as ShardId
+        (hash_topic(&self.home_seed, topic_name) % u64::from(self.shards)) as ShardId
     }
 
     /// Sends mail that must not be lost: it waits in the overflow when the ring is full, and whoever caused it is held back.
@@ -206,5 +212,6 @@ impl Core {
     }
 }
 
-/// Keys the placement of client ids and retained topics, which must outlive the process.
-const HOME_SEED: u64 = 0x5249_4e47_5441_494c;
+/// The key of [`Core::home_seed`]. Known to all: who chooses client ids to crowd one shard slows down that shard's clients
+/// only, and gains no more than by connecting as often.
+const HOME_KEY: [u64; 2] = [0x7269_6e67_7461_696c, 0x686f_6d65];

@@ -1,9 +1,9 @@
 //! A message from its publisher to every subscriber: this shard's at once, the others' by one mail for each shard.
 
-use crate::shard::mail::{Forwarded, Mail, Publisher};
-use crate::routing::{Subscriber, hash_topic};
-use crate::shard::Core;
 use crate::ShardId;
+use crate::routing::hash_topic;
+use crate::shard::Core;
+use crate::shard::mail::{Forwarded, Mail, Publisher};
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
@@ -19,11 +19,12 @@ pub(crate) struct Origin {
 impl Core {
     /// Routes a message. True when somebody, somewhere, subscribes to its topic.
     pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<Origin>) -> bool {
-        let hash = hash_topic(self.seed, message.topic_name);
+        let hash = hash_topic(&self.seed, message.topic_name);
         let mut routed = self.publish_here(message, hash, origin.map(|o| o.session));
         if self.shards > 1 {
             routed |= self.forward(message, hash, origin.map(|o| o.publisher));
         }
+        routed |= self.publish_to_groups(message, hash, origin);
         if message.retain {
             self.retain(message);
         }
@@ -42,19 +43,15 @@ impl Core {
         }
         let mut outgoing = Outgoing::new(*message, encoder);
         let mut routed = false;
-        matches.for_each(subscriptions, |subscriber: &Subscriber, ids: &[u32]| {
-            let options = subscriber.options();
-            if options.no_local && from == Some(subscriber.session) {
-                return;
-            }
+        matches.for_each(subscriptions, from, |delivery| {
             routed = true;
             let options = DeliverOptions {
-                qos: message.qos.min(options.maximum_qos),
+                qos: message.qos.min(delivery.options.maximum_qos()),
                 // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-                retain: message.retain && options.retain_as_published,
-                subscription_ids: ids,
+                retain: message.retain && delivery.options.retain_as_published(),
+                subscription_ids: delivery.subscription_ids,
             };
-            local.deliver(subscriber.session, &mut outgoing, &options);
+            local.deliver(delivery.session, &mut outgoing, &options);
         });
         routed
     }
@@ -72,7 +69,7 @@ impl Core {
     }
 
     /// Sends a message to another shard. QoS 0 is dropped when the ring and its overflow are full, the others never.
-    fn send(&mut self, to: ShardId, mail: Mail, qos: QoS) {
+    pub(crate) fn send(&mut self, to: ShardId, mail: Mail, qos: QoS) {
         if qos > QoS::AtMostOnce {
             self.post(to, mail);
         } else if self.port.send(to, mail).is_err() {

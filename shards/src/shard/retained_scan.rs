@@ -6,17 +6,18 @@
 //! shard that is asked keeps nothing of the scan.
 
 use crate::ShardId;
-use crate::shard::mail::{Mail, RetainedAsk, RetainedFound};
+use crate::routing::Cursor;
 use crate::shard::Core;
+use crate::shard::mail::{Mail, RetainedAsk, RetainedFound};
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::SubscriptionOptions;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
 use slab::Slab;
+use std::rc::Rc;
 
-/// Messages of one slice: fewer than any window, and a small part of a ring.
-const SLICE_MESSAGES_MAX: u16 = 64;
-/// Retained topics that are looked at for one slice, so that a filter that matches nothing does not hold up the turn.
-const SLICE_TOPICS_MAX: usize = 512;
+/// Retained topics that are looked at for one slice, all of which may match: little enough for a subscriber's queue and
+/// for one turn.
+const SLICE_TOPICS_MAX: usize = 128;
 /// Scans that are taken a step further in one turn.
 const STEPS_MAX: usize = 32;
 
@@ -32,7 +33,7 @@ struct Scan {
     /// The last shard to ask.
     last: ShardId,
     /// The last topic that was looked at there.
-    after: Option<Box<str>>,
+    after: Option<Cursor>,
     /// An answer is to come.
     asked: bool,
 }
@@ -104,27 +105,21 @@ impl Core {
         }
         if scan.shard != self.id {
             scan.asked = true;
-            let ask = RetainedAsk {
-                scan: number as u32,
-                filter: scan.filter.clone(),
-                after: scan.after.take(),
-                messages_max: SLICE_MESSAGES_MAX,
-            };
+            let ask = RetainedAsk { scan: number as u32, filter: scan.filter.clone(), after: scan.after.take() };
             let to = scan.shard;
             self.post(to, Mail::RetainedAsk(Box::new(ask)));
             return false;
         }
         let (filter, after) = (scan.filter.clone(), scan.after.take());
-        let (messages, after) = self.retained_slice(&filter, after.as_deref(), SLICE_MESSAGES_MAX);
+        let (messages, after) = self.retained_slice(&filter, after.as_ref());
         self.take_slice(number, &messages, after);
         true
     }
 
     /// A slice of this shard's retained messages.
-    fn retained_slice(&self, filter: &str, after: Option<&str>, max: u16) -> (Vec<Message>, Option<Box<str>>) {
+    fn retained_slice(&self, filter: &str, after: Option<&Cursor>) -> (Vec<Message>, Option<Cursor>) {
         let mut messages = Vec::new();
-        let limits = crate::routing::Slice { topics_max: SLICE_TOPICS_MAX, messages_max: max.into() };
-        let after = self.retained.scan(filter, after, limits, self.local.now, |message| {
+        let after = self.retained.scan(filter, after, SLICE_TOPICS_MAX, self.local.now, |message| {
             messages.push(Message::clone(message));
         });
         (messages, after)
@@ -132,7 +127,7 @@ impl Core {
 
     /// Another shard asks for a slice.
     pub(crate) fn take_retained_ask(&mut self, from: ShardId, ask: &RetainedAsk) {
-        let (messages, after) = self.retained_slice(&ask.filter, ask.after.as_deref(), ask.messages_max);
+        let (messages, after) = self.retained_slice(&ask.filter, ask.after.as_ref());
         let found = RetainedFound { scan: ask.scan, messages, after };
         self.post(from, Mail::RetainedFound(Box::new(found)));
     }
@@ -147,7 +142,7 @@ impl Core {
     }
 
     /// Gives a slice to its subscriber and moves the scan on.
-    fn take_slice(&mut self, number: usize, messages: &[Message], after: Option<Box<str>>) {
+    fn take_slice(&mut self, number: usize, messages: &[Message], after: Option<Cursor>) {
         let Some(scan) = self.scans.slab.get_mut(number) else { return };
         if let Some(session) = scan.session {
             let ids: &[u32] = if scan.subscription_id == 0 { &[] } else { &[scan.subscription_id] };
@@ -187,7 +182,7 @@ impl Core {
     pub(crate) fn take_retain(&mut self, message: Message) {
         if message.payload().is_empty() {
             self.retained.remove(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
-        } else if let Err(error) = self.retained.set(message) {
+        } else if let Err(error) = self.retained.set(Rc::new(message)) {
             self.local.counters.retained_refused_full += 1;
             tracing::warn!(shard = self.id, "a retained message was not kept: {error}");
         }

@@ -1,6 +1,6 @@
 //! The sessions of a shard: by number, and by client id.
 
-use crate::routing::FilterId;
+use crate::routing::{FilterId, GroupId, Seed, hash_topic};
 use hashbrown::HashTable;
 use ringtail_mqtt::session::Session;
 use ringtail_mqtt::time::Millis;
@@ -17,23 +17,30 @@ pub(crate) struct SessionEntry {
     /// When its entry of the timers comes up; [`Millis::NEVER`] when it has none.
     pub timer_at: Millis,
     /// Its subscriptions, ordinary and shared.
-    pub filters: Vec<FilterId>,
+    pub memberships: Vec<Membership>,
+}
+
+/// A subscription, as the router numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    Filter(FilterId),
+    Group(GroupId),
 }
 
 /// All sessions of a shard.
 pub(crate) struct Sessions {
     slab: Slab<SessionEntry>,
     by_client_id: HashTable<u32>,
-    seed: u64,
+    seed: Seed,
 }
 
 impl Sessions {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: Seed) -> Self {
         Self { slab: Slab::new(), by_client_id: HashTable::new(), seed }
     }
 
     fn hash(&self, client_id: &str) -> u64 {
-        crate::routing::hash_topic(self.seed, client_id)
+        hash_topic(&self.seed, client_id)
     }
 
     pub(crate) fn find(&self, client_id: &str) -> Option<u32> {
@@ -48,12 +55,11 @@ impl Sessions {
             session,
             connection: NONE,
             timer_at: Millis::NEVER,
-            filters: Vec::new(),
+            memberships: Vec::new(),
         }) as u32;
-        let (slab, seed) = (&self.slab, self.seed);
-        self.by_client_id.insert_unique(hash, number, |n| {
-            crate::routing::hash_topic(seed, slab[*n as usize].session.client_id())
-        });
+        let (slab, seed) = (&self.slab, &self.seed);
+        let rehash = |n: &u32| hash_topic(seed, slab[*n as usize].session.client_id());
+        self.by_client_id.insert_unique(hash, number, rehash);
         number
     }
 

@@ -5,11 +5,14 @@
 //! back whose announcement waits in an overflow). Whoever publishes because of that SUBACK is read by a neighbour
 //! afterwards, and a neighbour drains its rings between reading its sockets and handling what it read.
 
-use crate::shard::inbound::Flow;
+use crate::routing::{Announcement, Subscriber};
 use crate::shard::Core;
+use crate::shard::inbound::Flow;
+use crate::shard::sessions::Membership;
 use ringtail_mqtt::codec::{self, ReasonCodesBuf};
 use ringtail_mqtt::packet::{
-    AckProperties, Packet, PacketId, PacketType, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe,
+    AckProperties, Packet, PacketId, PacketType, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
+    Unsubscribe,
 };
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::DetachCause;
@@ -67,22 +70,19 @@ impl Core {
             options.no_local = filter.share.is_none();
             options.retain_as_published = true;
         }
-        if entry.filters.len() >= limits.subscriptions_max as usize && !self.subscriptions.has(&filter, session) {
+        let full = entry.memberships.len() >= limits.subscriptions_max as usize;
+        let retain_available = limits.retain_available;
+        if full && !self.has_subscription(&filter, session) {
             return Err(ReasonCode::QuotaExceeded);
         }
-        let retain_available = limits.retain_available;
-        let made = self.subscriptions.subscribe(&filter, session, options, id);
-        if !made.existed {
-            entry.filters.push(made.filter);
-            self.local.counters.subscriptions += 1;
-        }
-        if let Some(announcement) = made.announcement {
-            self.announce(announcement);
-        }
+        let existed = match filter.share {
+            Some(share) => self.join(share, filter.filter, session, options, id),
+            None => self.add_filter(filter.filter, session, options, id),
+        };
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
-            RetainHandling::SendIfNew => !made.existed, // [MQTT-3.3.1-10]
-            RetainHandling::DoNotSend => false,         // [MQTT-3.3.1-11]
+            RetainHandling::SendIfNew => !existed, // [MQTT-3.3.1-10]
+            RetainHandling::DoNotSend => false,    // [MQTT-3.3.1-11]
         };
         // [MQTT-4.8.2]: a shared subscription gets no retained messages when it is made.
         if wants_retained && filter.share.is_none() && retain_available {
@@ -98,34 +98,84 @@ impl Core {
     pub(crate) fn take_unsubscribe(&mut self, number: u32, session: u32, unsubscribe: &Unsubscribe<'_>) -> Flow {
         let mut reasons = ReasonCodesBuf::default();
         for text in unsubscribe.filters {
-            let removed = Filter::parse(text, self.local.limits.topic_levels_max)
-                .ok()
-                .and_then(|filter| self.subscriptions.unsubscribe(&filter, session));
-            let Some(removed) = removed else {
+            let filter = Filter::parse(text, self.local.limits.topic_levels_max).ok();
+            let Some(()) = filter.and_then(|filter| self.unsubscribe(&filter, session)) else {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
             };
-            self.local.counters.subscriptions -= 1;
-            if let Some(entry) = self.local.sessions.get_mut(session) {
-                entry.filters.retain(|filter| *filter != removed.filter);
-            }
-            if let Some(announcement) = removed.announcement {
-                self.announce(announcement);
-            }
             reasons.push(ReasonCode::Success);
         }
         self.answer(number, PacketType::UnsubAck, unsubscribe.packet_id, &reasons);
         Flow::Continue
     }
 
+    fn has_subscription(&self, filter: &Filter<'_>, session: u32) -> bool {
+        match filter.share {
+            Some(share) => {
+                self.shared.find(share, filter.filter).is_some_and(|group| self.shared.member(group, session).is_some())
+            }
+            None => self.subscriptions.contains(filter.filter, session),
+        }
+    }
+
+    /// An ordinary subscription; true when it replaced one [MQTT-3.8.4-3].
+    fn add_filter(&mut self, filter: &str, session: u32, options: SubscriptionOptions, id: u32) -> bool {
+        let made = self.subscriptions.subscribe(filter, session, options, id);
+        if !made.existed {
+            self.remember(session, Membership::Filter(made.filter));
+        }
+        if made.announce {
+            self.announce(&Announcement::Add(filter.into()));
+        }
+        made.existed
+    }
+
+    /// A membership of a shared subscription; true when it replaced one.
+    fn join(&mut self, share: &str, filter: &str, session: u32, options: SubscriptionOptions, id: u32) -> bool {
+        let subscriber = Subscriber { session, options: options.into(), subscription_id: id };
+        let joined = self.shared.join(share, filter, true, subscriber);
+        if !joined.existed {
+            self.remember(session, Membership::Group(joined.group));
+        }
+        if let Some(announcement) = joined.announcement {
+            self.announce(&announcement);
+        }
+        joined.existed
+    }
+
+    fn remember(&mut self, session: u32, membership: Membership) {
+        self.local.counters.subscriptions += 1;
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            // Most sessions have one subscription, and there are many sessions.
+            if entry.memberships.is_empty() {
+                entry.memberships.reserve_exact(1);
+            }
+            entry.memberships.push(membership);
+        }
+    }
+
+    fn unsubscribe(&mut self, filter: &Filter<'_>, session: u32) -> Option<()> {
+        let (membership, announcement) = match filter.share {
+            Some(share) => {
+                let group = self.shared.find(share, filter.filter)?;
+                (Membership::Group(group), Some(self.shared.leave(group, session)?))
+            }
+            None => {
+                let removed = self.subscriptions.unsubscribe(filter.filter, session)?;
+                let announcement = removed.announce.then(|| Announcement::Remove(filter.filter.into()));
+                (Membership::Filter(removed.filter), announcement)
+            }
+        };
+        self.local.counters.subscriptions -= 1;
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            entry.memberships.retain(|known| *known != membership);
+        }
+        announcement.into_iter().for_each(|announcement| self.announce(&announcement));
+        Some(())
+    }
+
     /// Sends SUBACK or UNSUBACK, which waits for the mesh if an announcement does.
-    fn answer(
-        &mut self,
-        number: u32,
-        packet_type: PacketType,
-        packet_id: PacketId,
-        reasons: &ReasonCodesBuf,
-    ) {
+    fn answer(&mut self, number: u32, packet_type: PacketType, packet_id: PacketId, reasons: &ReasonCodesBuf) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.awaits_mesh |= !self.port.congested().is_empty();
         let version = connection.version;

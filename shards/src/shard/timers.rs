@@ -76,7 +76,9 @@ impl Timers {
         if self.len == 0 {
             return u64::MAX;
         }
-        (self.tick + 1..=self.tick + SLOTS as u64).find(|t| !self.slots[*t as usize % SLOTS].is_empty()).unwrap_or(u64::MAX)
+        (self.tick + 1..=self.tick + SLOTS as u64)
+            .find(|t| !self.slots[*t as usize % SLOTS].is_empty())
+            .unwrap_or(u64::MAX)
     }
 }
 

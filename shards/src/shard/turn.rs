@@ -12,18 +12,20 @@
 //! the subscription. Every step is bounded: the reap by the completion queue, the drain by what the rings held when it
 //! began, the rest by what those brought.
 
+use crate::ShardId;
+use crate::executor::{Background, yield_now};
 use crate::shard::connection::Phase;
-use crate::executor::yield_now;
 use crate::shard::mail::Mail;
 use crate::shard::sessions::NONE;
-use crate::shard::{Core, Request, Shard};
 use crate::shard::timers::Timer;
+use crate::shard::{Core, Request, Shard};
 use crate::wire::{Event, SendBuffer, Wait};
-use crate::ShardId;
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::{DetachCause, Timeout};
 use ringtail_mqtt::time::Millis;
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 /// How often counters are published, milliseconds.
@@ -32,26 +34,36 @@ const PUBLISH_COUNTERS_MS: u64 = 100;
 const STOP_GRACE_MS: u64 = 2_000;
 
 impl Shard {
-    /// Turns until it is told to stop, then says goodbye to its clients.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
+    /// Turns until it is told to stop, then says goodbye to its clients. The shard is borrowed for a turn at a time, so
+    /// that background jobs have it in between.
+    pub(crate) async fn run(shard: Rc<RefCell<Self>>, background: Background) -> io::Result<()> {
         let mut stop_at = Millis::NEVER;
         loop {
-            let wait = self.idle.wait(&mut self.core, &self.clock);
-            self.turn(wait)?;
-            if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
-                stop_at = self.core.local.now.plus_ms(STOP_GRACE_MS);
-                self.wire.stop_listening();
-                self.core.say_goodbye();
-                self.flush();
-            }
-            if self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= stop_at) {
-                self.control.counters.store(&self.core.counted());
+            if shard.borrow_mut().turn_or_stop(&background, &mut stop_at)? {
                 return Ok(());
             }
-            if !self.background.is_idle() {
+            Self::start_sweep(&shard, &background);
+            if !background.is_idle() {
                 yield_now().await;
             }
         }
+    }
+
+    /// A turn, or what there is to do about stopping. True when the shard has stopped.
+    fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
+        let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
+        self.turn(wait)?;
+        if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
+            *stop_at = self.core.local.now.plus_ms(STOP_GRACE_MS);
+            self.wire.stop_listening();
+            self.core.say_goodbye();
+            self.flush();
+        }
+        let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
+        if stopped {
+            self.control.counters.store(&self.core.counted());
+        }
+        Ok(stopped)
     }
 
     /// One turn.
@@ -207,6 +219,7 @@ impl Core {
     fn take_mail(&mut self, from: ShardId, mail: Mail) {
         match mail {
             Mail::Publish(forwarded) => self.take_forwarded(&forwarded),
+            Mail::Group(forwarded) => self.take_group_forwarded(*forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
             Mail::Retain(message) => self.take_retain(*message),
