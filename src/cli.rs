@@ -73,7 +73,7 @@ impl Serve {
 /// The help of an option that stands for a setting.
 fn help(key: &str) -> String {
     let doc = find(key).map_or("", |setting| setting.doc);
-    format!("{doc} [setting: {key}]")
+    format!("{doc}\n[setting: {key}]")
 }
 
 fn assignment(text: &str) -> Result<(String, String), &'static str> {

@@ -1,6 +1,8 @@
 //! How the program ends: the exit codes, and the failures that lead to them.
 
 use crate::settings::Problems;
+use ringtail_shards::wire::Missing;
+use ringtail_shards::{StartError, StopError};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,12 +57,14 @@ pub(crate) fn help() -> String {
 /// Why the program cannot go on. The text is one sentence a line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    Failed(#[from] StopError),
     #[error(transparent)]
     Settings(#[from] Problems),
-    #[error("{}", .0.join("\n"))]
-    Machine(Vec<String>),
+    #[error("{}", lines(.0))]
+    Machine(Vec<Missing>),
+    #[error("{0}")]
+    Shards(StartError),
     #[error("cannot listen on {}: {reason}", crate::settings::url(*.address))]
     Address { address: SocketAddr, reason: std::io::Error },
     #[error("the data folder {} cannot be used: {reason}", .path.display())]
@@ -73,11 +77,24 @@ impl Failure {
     /// The code that the failure ends the program with.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::Failed(_) | Self::Output(_) => Exit::Failed,
+            Self::Failed(_) | Self::Shards(StartError::Ended(_)) | Self::Output(_) => Exit::Failed,
             Self::Settings(_) => Exit::Settings,
-            Self::Machine(_) => Exit::Machine,
+            Self::Machine(_) | Self::Shards(_) => Exit::Machine,
             Self::Address { .. } => Exit::Address,
             Self::Folder { .. } => Exit::Folder,
         }
     }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Listen { address, source } => Self::Address { address, reason: source },
+            other => Self::Shards(other),
+        }
+    }
+}
+
+fn lines(missing: &[Missing]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -1,72 +1,65 @@
-//! What the machine gives: cores, open files and address families, and how the settings are fitted to them.
+//! What the machine gives: kernel, cores, open files and addresses, and how the settings are fitted to it.
 
 use crate::exit::Failure;
 use crate::settings::{Place, Problem, Problems, Settings, url};
 use ringtail_shards::config::{Config, SHARDS_MAX};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use ringtail_shards::wire::{Missing, check_kernel};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 
-/// What this process may use.
-#[derive(Clone, Debug)]
-pub(crate) struct Machine {
-    /// Cores that the process may run on; empty when the kernel does not say.
-    cores: Vec<usize>,
-    /// Files that the process may have open, which also bounds the connections of one shard.
-    open_files_max: u64,
+/// The shards' configuration: the settings, with the cores, the number of shards and the bound of connections filled in
+/// from what this process may use. Raises the limit of open files as far as the process may.
+///
+/// # Errors
+/// What the kernel lacks, settings that ask for more than there is, and addresses that are taken.
+pub(crate) fn fit(settings: &Settings) -> Result<Config, Failure> {
+    let mut config = settings.config.clone();
+    fit_shards(&mut config, &usable_cores())?;
+    let mut missing = check_kernel(config.connections_max);
+    if settings.is_default("shards.connections_max") {
+        fit_connections(&mut config, &mut missing);
+    }
+    if !missing.is_empty() {
+        return Err(Failure::Machine(missing));
+    }
+    if settings.is_default("listen.addresses") {
+        config.listeners.retain(|address| available(*address));
+    }
+    check_addresses(&config.listeners)?;
+    Ok(config)
 }
 
-impl Machine {
-    /// Looks at the machine, and raises the limit of open files as far as the process may.
-    pub(crate) fn prepare() -> Self {
-        Self { cores: usable_cores(), open_files_max: raise_open_files() }
-    }
+/// Cuts the connections of a shard down to what the limit of open files allows.
+fn fit_connections(config: &mut Config, missing: &mut Vec<Missing>) {
+    missing.retain(|missing| {
+        let Missing::Descriptors { limit, wanted } = missing else { return true };
+        let excess = u32::try_from(wanted - limit).unwrap_or(u32::MAX);
+        let fitting = config.connections_max.saturating_sub(excess);
+        config.connections_max = fitting.max(1);
+        fitting == 0
+    });
+}
 
-    /// The shards' configuration: the settings with the cores, the number of shards and the bound of connections
-    /// filled in.
-    ///
-    /// # Errors
-    /// Settings that ask for more than there is.
-    pub(crate) fn fit(&self, settings: &Settings) -> Result<Config, Failure> {
-        let mut config = settings.config.clone();
-        self.fit_shards(&mut config)?;
-        if u64::from(config.connections_max) > self.open_files_max {
-            if !settings.is_default("shards.connections_max") {
-                return Err(Failure::Machine(vec![format!(
-                    "shards.connections_max is {}, but the limit of open files is {}: raise it with ulimit -n, or \
-                     LimitNOFILE= in a systemd unit",
-                    config.connections_max, self.open_files_max
-                )]));
-            }
-            config.connections_max = u32::try_from(self.open_files_max).unwrap_or(config.connections_max);
-        }
-        if settings.is_default("listen.addresses") {
-            config.listeners.retain(|address| available(*address));
-        }
-        Ok(config)
+/// Fills in the cores, from those that are `usable`, and the number of shards.
+fn fit_shards(config: &mut Config, usable: &[usize]) -> Result<(), Failure> {
+    if config.cores.is_empty() {
+        config.cores = usable.to_vec();
+    } else if let Some(core) = config.cores.iter().find(|core| !usable.contains(core)) {
+        return Err(Failure::Settings(Problems(vec![Problem {
+            place: Place::Setting("shards.cores"),
+            sentence: format!("this process may not use core {core}, only {}", core_list(usable)),
+        }])));
     }
-
-    fn fit_shards(&self, config: &mut Config) -> Result<(), Failure> {
-        if config.cores.is_empty() {
-            config.cores.clone_from(&self.cores);
-        } else if let Some(core) = config.cores.iter().find(|core| !self.cores.contains(core)) {
-            return Err(Failure::Settings(Problems(vec![Problem {
-                place: Place::Setting("shards.cores"),
-                sentence: format!("this process may not use core {core}, only {}", core_list(&self.cores)),
-            }])));
-        }
-        if config.shards == 0 {
-            let cores = if config.cores.is_empty() {
-                std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-            } else {
-                config.cores.len()
-            };
-            config.shards = cores.min(SHARDS_MAX);
-        }
-        Ok(())
+    if config.shards == 0 {
+        let cores = match config.cores.len() {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            cores => cores,
+        };
+        config.shards = cores.min(SHARDS_MAX);
     }
+    Ok(())
 }
 
 fn usable_cores() -> Vec<usize> {
@@ -79,22 +72,7 @@ fn usable_cores() -> Vec<usize> {
     }
 }
 
-/// Raises the soft limit of open files to the hard one and returns what then holds.
-fn raise_open_files() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let holds = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(error) => {
-            tracing::warn!("the limit of open files cannot be raised: {error}");
-            limit.current
-        }
-    };
-    holds.unwrap_or(u64::MAX)
-}
-
-/// False, with a warning, when the machine has no such address family or has not brought it up. Anything else that is
-/// wrong with the address shows when the shards listen on it.
+/// False, with a warning, when the machine has no such address family or has not brought it up.
 fn available(address: SocketAddr) -> bool {
     match TcpListener::bind((address.ip(), 0)) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable || is_family_missing(&error) => {
@@ -107,6 +85,14 @@ fn available(address: SocketAddr) -> bool {
 
 fn is_family_missing(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+/// Listens on each address for a moment. The shards share their addresses with SO_REUSEPORT, which would also let a
+/// second broker of the same user share them unnoticed; this listener does not share, and so meets the first one.
+fn check_addresses(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    addresses.iter().try_for_each(|address| {
+        TcpListener::bind(address).map(drop).map_err(|reason| Failure::Address { address: *address, reason })
+    })
 }
 
 /// Core numbers for people: runs of three and more are shortened.
@@ -124,38 +110,35 @@ pub(crate) fn core_list(cores: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Argument;
 
-    fn fitted(arguments: &[(&str, &str)], cores: &[usize]) -> Result<Config, Failure> {
-        let arguments: Vec<_> = arguments
-            .iter()
-            .map(|(key, text)| Argument { written: String::new(), key: (*key).into(), text: (*text).into() })
-            .collect();
-        let machine = Machine { cores: cores.to_vec(), open_files_max: 1_000 };
-        machine.fit(&Settings::load(None, &arguments)?)
+    fn fitted(cores: &[usize], shards: usize, usable: &[usize]) -> Result<(usize, Vec<usize>), Failure> {
+        let mut config = Config { cores: cores.to_vec(), shards, ..Config::default() };
+        fit_shards(&mut config, usable)?;
+        Ok((config.shards, config.cores))
     }
 
     #[test]
     fn a_shard_for_each_usable_core_by_default() {
-        let config = fitted(&[], &[1, 4, 5]).expect("fits");
-        assert_eq!((config.shards, config.cores), (3, vec![1, 4, 5]));
-        let config = fitted(&[("shards.cores", "4-5")], &[1, 4, 5]).expect("fits");
-        assert_eq!((config.shards, config.cores), (2, vec![4, 5]));
-        let config = fitted(&[("shards.count", "7")], &[1, 4]).expect("fits");
-        assert_eq!((config.shards, config.cores), (7, vec![1, 4]));
+        assert_eq!(fitted(&[], 0, &[1, 4, 5]).expect("fits"), (3, vec![1, 4, 5]));
+        assert_eq!(fitted(&[4, 5], 0, &[1, 4, 5]).expect("fits"), (2, vec![4, 5]));
+        assert_eq!(fitted(&[], 7, &[1, 4]).expect("fits"), (7, vec![1, 4]));
     }
 
     #[test]
     fn a_core_that_is_not_usable_is_refused() {
-        let failure = fitted(&[("shards.cores", "0-2")], &[0, 1]).expect_err("core 2 is not there");
+        let failure = fitted(&[0, 1, 2], 0, &[0, 1]).expect_err("core 2 is not there");
         assert_eq!(failure.to_string(), "shards.cores: this process may not use core 2, only 0, 1");
     }
 
     #[test]
-    fn connections_are_cut_down_only_by_default() {
-        assert_eq!(fitted(&[], &[0]).expect("fits").connections_max, 1_000);
-        assert!(matches!(fitted(&[("shards.connections_max", "1001")], &[0]), Err(Failure::Machine(_))));
-        assert_eq!(fitted(&[("shards.connections_max", "10")], &[0]).expect("fits").connections_max, 10);
+    fn connections_are_cut_down_to_the_open_files() {
+        let mut config = Config { connections_max: 10_000, ..Config::default() };
+        let mut missing = vec![Missing::Absent, Missing::Descriptors { limit: 1_000, wanted: 10_064 }];
+        fit_connections(&mut config, &mut missing);
+        assert_eq!((config.connections_max, missing), (936, vec![Missing::Absent]));
+        let mut missing = vec![Missing::Descriptors { limit: 64, wanted: 1_000 }];
+        fit_connections(&mut config, &mut missing);
+        assert_eq!(missing.len(), 1, "not one connection would fit");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use crate::cli::Serve;
 use crate::exit::Failure;
 use crate::logging::Log;
-use crate::machine::{Machine, core_list};
+use crate::machine::{self, core_list};
 use crate::reload::reload;
 use crate::settings::{Settings, url};
-use ringtail_shards::{Server, StartError};
+use ringtail_shards::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     let mut settings = Settings::load(options.config.as_deref(), &options.arguments())?;
     let log = Log::start(&settings)?;
-    let config = Machine::prepare().fit(&settings)?;
+    let config = machine::fit(&settings)?;
     if options.check {
         return Ok(writeln!(io::stdout(), "the settings and the machine will do")?);
     }
@@ -100,17 +100,15 @@ fn log_counters(server: &Server) {
     }
 }
 
+/// Stops the shards and prints what they did.
 fn stop(server: Server) -> Result<(), Failure> {
-    server.stop().map_err(|error| Failure::Failed(error.to_string()))?;
-    Ok(writeln!(io::stdout(), "stopped")?)
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Listen { address, source } => Self::Address { address, reason: source },
-            error @ (StartError::Wire { .. } | StartError::Executor(_)) => Self::Machine(vec![error.to_string()]),
-            error => Self::Failed(error.to_string()),
-        }
-    }
+    let done = server.stop()?;
+    writeln!(
+        io::stdout(),
+        "stopped after {} connections, {} messages received and {} sent",
+        done.connections_accepted,
+        done.publish_received,
+        done.publish_sent
+    )?;
+    Ok(())
 }

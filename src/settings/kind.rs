@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 pub(crate) enum Kind {
     /// A whole number within a range, and what it counts.
     Number { range: RangeInclusive<i128>, unit: &'static str },
-    /// A power of two within a range, and what it counts.
-    PowerOfTwo { range: RangeInclusive<i128>, unit: &'static str },
+    /// A power of two within a range.
+    PowerOfTwo { range: RangeInclusive<i128> },
     /// A number of bytes within a range, which may be written with a unit.
     Size { range: RangeInclusive<i128> },
     /// `true` or `false`.
@@ -32,7 +32,7 @@ impl Kind {
         let (range, number) = match (self, given) {
             (Self::Size { range }, Value::Text(text)) => (range, parse_size(text)?),
             (Self::Number { range, .. } | Self::Size { range }, Value::Number(number)) => (range, *number),
-            (Self::PowerOfTwo { range, .. }, Value::Number(number)) if number.count_ones() == 1 => (range, *number),
+            (Self::PowerOfTwo { range }, Value::Number(number)) if number.count_ones() == 1 => (range, *number),
             _ => return None,
         };
         range.contains(&number).then_some(number)
@@ -50,9 +50,7 @@ impl Kind {
     pub(crate) fn expected(&self) -> String {
         match self {
             Self::Number { range, unit } => format!("a whole number{} from {}", of(unit), span(range, Value::Number)),
-            Self::PowerOfTwo { range, unit } => {
-                format!("a power of two{} from {}", of(unit), span(range, Value::Number))
-            }
+            Self::PowerOfTwo { range } => format!("a power of two from {}", span(range, Value::Number)),
             Self::Size { range } => format!("a number of bytes from {}", span(range, size)),
             Self::Flag => "true or false".to_owned(),
             Self::Choice(names) => format!("one of {}", names().join(", ")),
@@ -127,11 +125,11 @@ mod tests {
 
     #[test]
     fn powers_of_two_are_checked() {
-        let kind = Kind::PowerOfTwo { range: 2..=32_768, unit: "buffers" };
+        let kind = Kind::PowerOfTwo { range: 2..=32_768 };
         for (number, accepted) in [(2, true), (512, true), (32_768, true), (1, false), (3, false), (65_536, false)] {
             assert_eq!(kind.number(&Value::Number(number)).is_some(), accepted, "{number}");
         }
         assert_eq!(kind.number(&Value::Number(-4)), None);
-        assert_eq!(kind.expected(), "a power of two of buffers from 2 to 32768");
+        assert_eq!(kind.expected(), "a power of two from 2 to 32768");
     }
 }

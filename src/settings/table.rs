@@ -102,8 +102,8 @@ fn number(min: i128, max: i128, unit: &'static str) -> Kind {
     Kind::Number { range: min..=max, unit }
 }
 
-fn power_of_two(min: i128, max: i128, unit: &'static str) -> Kind {
-    Kind::PowerOfTwo { range: min..=max, unit }
+fn power_of_two(min: i128, max: i128) -> Kind {
+    Kind::PowerOfTwo { range: min..=max }
 }
 
 fn size(min: i128, max: i128) -> Kind {
@@ -131,11 +131,11 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
     "shards.connections_max", config.connections_max, number(1, 1 << 20, "connections"), Restart,
         "Connections that one shard holds. Each shard has its own table of them, which the limit of open files \
          (RLIMIT_NOFILE) bounds; the default is cut down to that limit.";
-    "shards.receive_buffers", config.receive_buffers, power_of_two(2, 1 << 15, "buffers"), Restart,
+    "shards.receive_buffers", config.receive_buffers, power_of_two(2, 1 << 15), Restart,
         "Receive buffers that the connections of one shard share.";
     "shards.receive_buffer_bytes", config.receive_buffer_bytes, size(256, 1 << 20), Restart,
         "Size of one receive buffer. A shard holds receive_buffers times this much memory.";
-    "shards.mesh_slots", config.mesh_slots, power_of_two(2, 1 << 20, "slots"), Restart,
+    "shards.mesh_slots", config.mesh_slots, power_of_two(2, 1 << 20), Restart,
         "Slots of the ring from one shard to another; there is a ring for each ordered pair of shards. A full ring \
          holds back the publishers that filled it.";
 
@@ -218,8 +218,7 @@ mod tests {
     fn both_ends_of_every_range_fit_the_field() {
         let mut settings = Settings::default();
         for setting in SETTINGS.iter() {
-            let (Kind::Number { range, .. } | Kind::PowerOfTwo { range, .. } | Kind::Size { range }) = &setting.kind
-            else {
+            let (Kind::Number { range, .. } | Kind::PowerOfTwo { range } | Kind::Size { range }) = &setting.kind else {
                 continue;
             };
             for end in [*range.start(), *range.end()] {
