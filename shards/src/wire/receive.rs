@@ -51,10 +51,27 @@ impl Wire {
         }
     }
 
+    /// Arms the receive of a connection that has none; it queues behind those that wait for a buffer, if some do.
     pub(super) fn arm_receive(&mut self, slot: Slot) {
+        if self.starved.is_empty() {
+            self.submit_receive(slot, false);
+        } else {
+            self.starve(slot);
+        }
+    }
+
+    fn starve(&mut self, slot: Slot) {
+        if let Some(state) = self.slots.get_mut(slot) {
+            state.receive = Receive::Starved;
+            self.starved.push_back((slot, state.token));
+        }
+    }
+
+    /// Gives the receive to the kernel; `rationed`, it takes one buffer and then queues again.
+    fn submit_receive(&mut self, slot: Slot, rationed: bool) {
         let Some(state) = self.slots.get_mut(slot) else { return };
         state.receive = Receive::Armed;
-        let entry = if state.once {
+        let entry = if state.once || rationed {
             opcode::Recv::new(Fixed(slot.0), std::ptr::null_mut(), 0)
                 .buf_group(buffers::GROUP)
                 .build()
@@ -116,22 +133,20 @@ impl Wire {
                 events.push(Event::Ended { token, error: (result < 0).then(|| errno(result)) });
             }
             Closing::No if was == Receive::Stopping => events.push(Event::Stopped { token }),
-            _ if result == -libc::ENOBUFS => {
-                state.receive = Receive::Starved;
-                self.starved.push_back((slot, token));
-            }
+            _ if result == -libc::ENOBUFS => self.starve(slot),
             Closing::Lingering => self.advance_close(slot),
             Closing::No if state.once && result > 0 => {}
             Closing::No => self.arm_receive(slot),
         }
     }
 
-    /// Arms the receives that found no buffer, as many as there are buffers now, those that waited longest first.
+    /// Arms the receives that found no buffer, as many as there are buffers now, those that waited longest first, and each
+    /// for one buffer: a connection that always has more would otherwise take them all, every time.
     pub(super) fn feed_starved(&mut self) {
         for _ in 0..self.starved.len().min(self.buffers.free()) {
             let Some((slot, token)) = self.starved.pop_front() else { return };
             if self.slots.get_mut(slot).is_some_and(|s| s.receive == Receive::Starved && s.token == token) {
-                self.arm_receive(slot);
+                self.submit_receive(slot, true);
             }
         }
     }
