@@ -1,7 +1,8 @@
 //! The sweep of expired retained messages: a background job, in slices.
 
 use crate::executor::{Background, yield_now};
-use crate::shard::Shard;
+use crate::routing::Cursor;
+use crate::shard::{Core, Shard};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -27,11 +28,16 @@ impl Shard {
 async fn sweep(shard: Rc<RefCell<Shard>>) {
     let mut cursor = None;
     loop {
-        let core = &mut shard.borrow_mut().core;
-        cursor = core.retained.sweep(cursor.as_ref(), SLICE, core.local.now, drop);
+        cursor = shard.borrow_mut().core.sweep_slice(cursor.as_ref());
         if cursor.is_none() {
             return;
         }
         yield_now().await;
+    }
+}
+
+impl Core {
+    fn sweep_slice(&mut self, cursor: Option<&Cursor>) -> Option<Cursor> {
+        self.retained.sweep(cursor, SLICE, self.local.now, drop)
     }
 }
