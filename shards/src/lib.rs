@@ -8,6 +8,8 @@ pub mod mesh;
 
 // The model checker replaces the mesh's atomics by its own; nothing else of the crate is compiled for it.
 #[cfg(not(loom))]
+mod arena;
+#[cfg(not(loom))]
 mod counters;
 #[cfg(not(loom))]
 mod executor;
@@ -17,6 +19,8 @@ pub mod routing;
 mod server;
 #[cfg(not(loom))]
 mod shard;
+#[cfg(not(loom))]
+mod table;
 #[cfg(not(loom))]
 pub mod wire;
 

@@ -1,11 +1,11 @@
 //! A map from filters to whatever hangs on them, which finds the filters that match a topic name: those without wildcards
 //! by one look-up of the whole, those with wildcards by a walk through the trie.
 
-use super::arena::Arena;
 use super::hash::Seed;
-use super::table::{Ref, Table};
 use super::text::Text;
 use super::trie::{Filters, Trie, Walk};
+use crate::arena::Arena;
+use crate::table::{Ref, Table};
 
 /// A filter, in one cache line if it has up to 46 bytes and `V` up to 16.
 #[repr(align(64))]

@@ -18,7 +18,6 @@
 //! steps, so that no subscription pays for a rehash of all the others; no `unsafe`.
 
 mod announcement;
-mod arena;
 mod filters;
 mod hash;
 mod matches;
@@ -28,7 +27,6 @@ mod shared;
 mod strategy;
 mod subscribers;
 mod subscriptions;
-mod table;
 mod text;
 mod trie;
 

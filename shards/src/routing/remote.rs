@@ -5,12 +5,12 @@
 //! that has no use for it; that shard matches again and drops it.
 
 use super::announcement::Announcement;
-use super::arena::Arena;
 use super::filters::{FilterMap, has_wildcards};
 use super::hash::{Seed, mix};
 use super::strategy::Strategy;
-use super::table::{Table, Tagged};
 use super::trie::Walk;
+use crate::arena::Arena;
+use crate::table::{Table, Tagged};
 use crate::{ShardId, ShardSet};
 
 /// Which shards a message goes to.

@@ -1,11 +1,11 @@
 //! This shard's members of shared subscriptions (4.8.2), and which of them takes a message.
 
 use super::announcement::Announcement;
-use super::arena::Arena;
 use super::hash::{Seed, mix};
 use super::strategy::Strategy;
 use super::subscribers::{List, Place, Subscriber};
-use super::table::{Ref, Table};
+use crate::arena::Arena;
+use crate::table::{Ref, Table};
 
 /// Members among which the one with the fewest messages in flight is looked for at once: bounds the cost of a message to a
 /// large group, whose members' turns still come round.

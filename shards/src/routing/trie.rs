@@ -13,10 +13,10 @@
 //! filter that ends with `#` and the filter that ends here are fields of the node. So a walk looks at each node that the
 //! topic name reaches at most three times a level, whatever the number of filters.
 
-use super::arena::Arena;
 use super::hash::Seed;
-use super::table::{Table, Tagged, tag};
 use super::text::Text;
+use crate::arena::Arena;
+use crate::table::{Table, Tagged, tag};
 use ringtail_mqtt::topic::matches;
 
 const ROOT: u32 = 0;

@@ -3,12 +3,12 @@
 //! An idle connection holds this struct and nothing else: no receive buffer (those belong to the wire's ring) and no send
 //! buffer (the outbox borrows one from the pool when there is something to say).
 
+use crate::arena::Arena;
 use crate::shard::pool::Pool;
 use crate::wire::Slot;
 use ringtail_mqtt::outbox::Outbox;
 use ringtail_mqtt::packet::ProtocolVersion;
 use ringtail_mqtt::time::Millis;
-use slab::Slab;
 use std::net::SocketAddr;
 
 /// Where a connection stands.
@@ -75,30 +75,35 @@ impl Connection {
 }
 
 /// The connections of a shard by number. The number is the wire's token.
-#[derive(Default)]
 pub(crate) struct Connections {
-    slab: Slab<Connection>,
+    arena: Arena<Connection>,
     /// Connections with something to say.
     pub dirty: Vec<u32>,
 }
 
 impl Connections {
+    pub(crate) const fn new() -> Self {
+        Self { arena: Arena::new(), dirty: Vec::new() }
+    }
+
     pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
-        self.slab.insert(connection) as u32
+        self.arena.insert(connection)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Connection> {
-        self.slab.get_mut(number as usize)
+        self.arena.get_mut(number)
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&Connection> {
-        self.slab.get(number as usize)
+        self.arena.get(number)
     }
 
     /// The outbox to write to, with a buffer and marked to be flushed; `None` when there is no such connection.
     #[inline]
     pub(crate) fn writable(&mut self, number: u32, pool: &mut Pool) -> Option<&mut Outbox> {
-        let connection = self.slab.get_mut(number as usize)?;
+        let connection = self.arena.get_mut(number)?;
         if connection.outbox.wants_buffer() {
             connection.outbox.lend(pool.take());
         }
@@ -111,7 +116,7 @@ impl Connections {
 
     /// Remembers that the connection has something to say.
     pub(crate) fn mark_dirty(&mut self, number: u32) {
-        if let Some(connection) = self.slab.get_mut(number as usize)
+        if let Some(connection) = self.arena.get_mut(number)
             && !connection.dirty
         {
             connection.dirty = true;
@@ -121,18 +126,15 @@ impl Connections {
 
     /// Forgets a connection whose last event has come.
     pub(crate) fn remove(&mut self, number: u32) {
-        self.slab.try_remove(number as usize);
-        if self.slab.is_empty() {
-            self.slab.shrink_to_fit();
-        }
+        self.arena.remove(number);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slab.len()
+        self.arena.len()
     }
 
     /// The numbers of all connections.
     pub(crate) fn numbers(&self) -> Vec<u32> {
-        self.slab.iter().map(|(number, _)| number as u32).collect()
+        self.arena.ids().collect()
     }
 }

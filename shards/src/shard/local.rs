@@ -30,7 +30,7 @@ impl Local {
     pub(crate) fn new(sessions: Sessions, limits: Limits, now: Millis) -> Self {
         Self {
             sessions,
-            connections: Connections::default(),
+            connections: Connections::new(),
             pool: Pool::default(),
             counters: Counters::default(),
             limits,

@@ -1,10 +1,10 @@
 //! The sessions of a shard: by number, and by client id.
 
+use crate::arena::Arena;
 use crate::routing::{FilterId, GroupId, Seed, hash_topic};
-use hashbrown::HashTable;
+use crate::table::{Ref, Table};
 use ringtail_mqtt::session::Session;
 use ringtail_mqtt::time::Millis;
-use slab::Slab;
 
 /// No session, or no connection.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -29,62 +29,47 @@ pub(crate) enum Membership {
 
 /// All sessions of a shard.
 pub(crate) struct Sessions {
-    slab: Slab<SessionEntry>,
-    by_client_id: HashTable<u32>,
+    arena: Arena<SessionEntry>,
+    by_client_id: Table<Ref>,
     seed: Seed,
 }
 
 impl Sessions {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { slab: Slab::new(), by_client_id: HashTable::new(), seed }
-    }
-
-    fn hash(&self, client_id: &str) -> u64 {
-        hash_topic(&self.seed, client_id)
+        Self { arena: Arena::new(), by_client_id: Table::new(), seed }
     }
 
     pub(crate) fn find(&self, client_id: &str) -> Option<u32> {
-        let hash = self.hash(client_id);
-        self.by_client_id.find(hash, |n| self.slab[*n as usize].session.client_id() == client_id).copied()
+        let is = |known: &Ref| self.get(known.id).is_some_and(|entry| entry.session.client_id() == client_id);
+        self.by_client_id.find(hash_topic(&self.seed, client_id), is).map(|known| known.id)
     }
 
     /// Adds a session whose client id is not there yet.
     pub(crate) fn insert(&mut self, session: Session) -> u32 {
-        let hash = self.hash(session.client_id());
-        let number = self.slab.insert(SessionEntry {
-            session,
-            connection: NONE,
-            timer_at: Millis::NEVER,
-            memberships: Vec::new(),
-        }) as u32;
-        let (slab, seed) = (&self.slab, &self.seed);
-        let rehash = |n: &u32| hash_topic(seed, slab[*n as usize].session.client_id());
-        self.by_client_id.insert_unique(hash, number, rehash);
+        let hash = hash_topic(&self.seed, session.client_id());
+        let entry = SessionEntry { session, connection: NONE, timer_at: Millis::NEVER, memberships: Vec::new() };
+        let number = self.arena.insert(entry);
+        self.by_client_id.insert(hash, Ref::new(hash, number));
         number
     }
 
     pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
-        let entry = self.slab.try_remove(number as usize)?;
-        let hash = self.hash(entry.session.client_id());
-        if let Ok(found) = self.by_client_id.find_entry(hash, |n| *n == number) {
-            found.remove();
-        }
-        if self.slab.is_empty() {
-            self.slab.shrink_to_fit();
-            self.by_client_id = HashTable::new();
-        }
+        let entry = self.arena.remove(number)?;
+        self.by_client_id.remove(hash_topic(&self.seed, entry.session.client_id()), |known| known.id == number);
         Some(entry)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut SessionEntry> {
-        self.slab.get_mut(number as usize)
+        self.arena.get_mut(number)
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&SessionEntry> {
-        self.slab.get(number as usize)
+        self.arena.get(number)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slab.len()
+        self.arena.len()
     }
 }

@@ -2,12 +2,12 @@
 //! memory back.
 //!
 //! ```text
-//!   id = chunk number << 10 | cell in the chunk
-//!   chunk: [used][free -> 3][used][free -> none] ... up to 1,024 cells
+//!   id = chunk number << 8 | cell in the chunk
+//!   chunk: [used][free -> 3][used][free -> none] ... 256 cells
 //! ```
 
 const CHUNK_CELLS: usize = 1 << CHUNK_BITS;
-const CHUNK_BITS: u32 = 10;
+const CHUNK_BITS: u32 = 8;
 const NONE: u32 = u32::MAX;
 
 /// Cells of `T`, each named by the `u32` that [`Arena::insert`] returned until it is removed.
@@ -91,6 +91,16 @@ impl<T> Arena<T> {
     }
 }
 
+impl<T> Arena<T> {
+    /// The ids in use, in no order that means anything.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            let used = chunk.cells.iter().enumerate().filter(|(_, cell)| matches!(cell, Cell::Used(_)));
+            used.map(move |(cell, _)| (number << CHUNK_BITS | cell) as u32)
+        })
+    }
+}
+
 impl<T> Chunk<T> {
     /// The caller knows that there is room.
     fn insert(&mut self, value: T) -> u32 {
@@ -103,6 +113,8 @@ impl<T> Chunk<T> {
             *slot = Cell::Used(value);
             return cell;
         }
+        // All at once: cells that grew by doubling would leave as much behind in the allocator as they take.
+        self.cells.reserve_exact(CHUNK_CELLS - self.cells.len());
         self.cells.push(Cell::Used(value));
         self.cells.len() as u32 - 1
     }

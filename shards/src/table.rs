@@ -17,7 +17,7 @@ pub(crate) trait Tagged {
     fn tag(&self) -> u32;
 }
 
-/// An entry that stands for something in an [`Arena`](super::arena::Arena).
+/// An entry that stands for something in an [`Arena`](crate::arena::Arena).
 pub(crate) struct Ref {
     tag: u32,
     pub(crate) id: u32,
