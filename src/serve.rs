@@ -28,14 +28,14 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     if options.check {
         return Ok(writeln!(io::stdout(), "the settings and the machine will do")?);
     }
-    let folder = config.storage_dir.clone();
-    if let Some(folder) = &folder {
+    if let Some(folder) = &config.storage_dir {
         make_folder(folder)?;
+        tracing::warn!("nothing is kept in {} yet: everything is in memory", folder.display());
     }
     // Before the shards start, so that a signal during the start ends it cleanly as well.
-    let mut signals = stop_signals()?;
+    let mut signals = register_signals()?;
     let server = ringtail_shards::start(config)?;
-    announce(&server, folder.as_deref())?;
+    announce(&server)?;
     for signal in &mut signals {
         match signal {
             SIGHUP => reload(options, &mut settings, &log),
@@ -48,7 +48,7 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
 
 /// The signals that the program answers. The first SIGINT or SIGTERM stops it cleanly; the second kills it, as it
 /// would a program that does not listen to them.
-fn stop_signals() -> io::Result<Signals> {
+fn register_signals() -> io::Result<Signals> {
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag still down, and raises it for the next.
@@ -68,7 +68,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Prints where the server listens and what it runs on. Scripts wait for the last line and read the addresses.
-fn announce(server: &Server, folder: Option<&Path>) -> io::Result<()> {
+fn announce(server: &Server) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ringtail {}", env!("CARGO_PKG_VERSION"))?;
     for address in server.listeners() {
@@ -87,8 +87,7 @@ fn announce(server: &Server, folder: Option<&Path>) -> io::Result<()> {
         1 => format!("on core {}", core_list(&cores)),
         _ => format!("on cores {}", core_list(&cores)),
     };
-    let kept = folder.map_or("in memory".to_owned(), |folder| format!("in {}", folder.display()));
-    writeln!(out, "{count} {shards} {place}; data {kept}")?;
+    writeln!(out, "{count} {shards} {place}; data in memory")?;
     writeln!(out, "ready")?;
     out.flush()
 }

@@ -7,6 +7,7 @@ mod program;
 use program::Program;
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -285,4 +286,53 @@ fn listening_beyond_loopback_is_warned_about() {
     assert!(
         said.lines().any(|line| line.contains("tcp://0.0.0.0:") && line.contains("there is no authentication yet"))
     );
+}
+
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/CONFIGURATION.md", "docs/OPERATING.md"];
+
+/// What stands between backticks in a document, outside blocks of code.
+fn quoted(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(document).expect("the document exists");
+    let prose: Vec<_> = text.split("```").step_by(2).collect();
+    prose.iter().flat_map(|part| part.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn files_that_the_documents_name_exist() {
+    for document in DOCUMENTS {
+        let named = quoted(document).into_iter().filter(|name| name.contains('/') && name.ends_with(".rs"));
+        for name in named {
+            let found = ["", "shards/src/"].iter().any(|root| Path::new(root).join(&name).is_file());
+            assert!(found, "{document} names {name}");
+        }
+        let text = fs::read_to_string(document).expect("the document exists");
+        let folder = Path::new(document).parent().expect("it has a folder");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let outside = link.contains("://") || link.starts_with('#');
+            assert!(outside || folder.join(link).is_file(), "{document} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn settings_and_counters_that_the_documents_name_exist() {
+    let settings = text(&run(&["settings", "--markdown"]).stdout);
+    let counters = fs::read_to_string("shards/src/counters.rs").expect("the file exists");
+    let sections = ["listen.", "shards.", "mqtt.", "retained.", "storage.", "log."];
+    let mut checked = 0;
+    for document in DOCUMENTS {
+        for name in quoted(document) {
+            if sections.iter().any(|section| name.starts_with(section)) {
+                let key = name.split(" = ").next().unwrap_or_default();
+                assert!(settings.contains(&format!("\n### {key}\n")), "{document} names {name}");
+                checked += 1;
+            }
+            if ["connections_", "publishers_", "dropped_", "mail_"].iter().any(|prefix| name.starts_with(prefix)) {
+                assert!(counters.contains(&format!("\n    {name}: ")), "{document} names {name}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 15, "the documents name settings and counters");
 }

@@ -191,7 +191,8 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "Bytes of the retained messages that one shard keeps.";
 
     "storage.dir", config.storage_dir, Kind::Folder, Restart,
-        "The data folder, made if it is missing. Empty: everything is in memory and gone after a stop.";
+        "The data folder, made if it is missing. Nothing is kept in it yet: with or without it everything is in memory and \
+         gone after a stop.";
 
     "log.level", log_level, Kind::Choice(names::<LevelFilter>), Live,
         "How much is logged. RINGTAIL_LOG in the environment beats it, and may name parts of the program, such as \
