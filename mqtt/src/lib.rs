@@ -7,9 +7,13 @@
 //! ([`time::Millis`]), and no input can make it panic.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod limits;
 pub mod message;
 pub mod outbox;
 pub mod packet;
+pub mod qos;
 pub mod reason;
+pub mod session;
 pub mod time;
+pub mod topic;

@@ -18,6 +18,65 @@ pub enum ProtocolVersion {
     V5 = 5,
 }
 
+/// The types of control packets (section 2.1.2); the value is the upper half of the first byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the specification's")]
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// The type of a packet that begins with this byte, or `None` for the reserved type 0.
+    #[must_use]
+    #[inline]
+    pub const fn from_first_byte(byte: u8) -> Option<Self> {
+        Some(match byte >> 4 {
+            1 => Self::Connect,
+            2 => Self::ConnAck,
+            3 => Self::Publish,
+            4 => Self::PubAck,
+            5 => Self::PubRec,
+            6 => Self::PubRel,
+            7 => Self::PubComp,
+            8 => Self::Subscribe,
+            9 => Self::SubAck,
+            10 => Self::Unsubscribe,
+            11 => Self::UnsubAck,
+            12 => Self::PingReq,
+            13 => Self::PingResp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return None,
+        })
+    }
+
+    /// The first byte of a packet of this type, with the flags that are fixed for it [MQTT-2.1.3-1]; those of PUBLISH are 0.
+    #[must_use]
+    #[inline]
+    pub const fn first_byte(self) -> u8 {
+        let flags = match self {
+            Self::PubRel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        };
+        (self as u8) << 4 | flags
+    }
+}
+
 /// Quality of service.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 #[repr(u8)]
@@ -48,7 +107,7 @@ impl QoS {
 pub type PacketId = NonZeroU16;
 
 /// User Properties in their order: an encoded property section, whose other properties the iterator passes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct UserProperties<'a>(pub(crate) &'a [u8]);
 
 /// The properties of CONNECT, CONNACK, DISCONNECT and AUTH; which of them a packet may carry, the codec knows.
@@ -95,7 +154,7 @@ pub struct PublishProperties<'a> {
 }
 
 /// Subscription Identifiers: an encoded property section, whose other properties the iterator passes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SubscriptionIdentifiers<'a>(pub(crate) &'a [u8]);
 
 /// CONNECT.
@@ -204,10 +263,7 @@ pub struct Subscribe<'a> {
 /// The filters of a SUBSCRIBE, as encoded and already checked; iterate for `(topic filter, options)`. Never empty
 /// [MQTT-3.8.3-2]. The text of a filter is well-formed UTF-8, but not yet checked as a filter: that is answered in SUBACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubscribeFilters<'a> {
-    pub(crate) encoded: &'a [u8],
-    pub(crate) version: ProtocolVersion,
-}
+pub struct SubscribeFilters<'a>(pub(crate) &'a [u8]);
 
 /// UNSUBSCRIBE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

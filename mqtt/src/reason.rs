@@ -1,5 +1,7 @@
 //! Reason codes: one type for every acknowledgement and refusal, in 5.0's values; 3.x gets them mapped here alone.
 
+use crate::packet::PacketType;
+
 /// A Reason Code of MQTT 5.0 (section 2.4). The value 0x00 is also Normal disconnection and Granted QoS 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[repr(u8)]
@@ -118,6 +120,52 @@ impl ReasonCode {
             Self::BadUserNameOrPassword | Self::BadAuthenticationMethod => 4,
             Self::NotAuthorized | Self::Banned => 5,
             _ => 3,
+        }
+    }
+
+    /// The reason of a CONNACK return code of 3.1 and 3.1.1, or `None` for a reserved one.
+    #[must_use]
+    pub const fn from_connect_return_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Success,
+            1 => Self::UnsupportedProtocolVersion,
+            2 => Self::ClientIdentifierNotValid,
+            3 => Self::ServerUnavailable,
+            4 => Self::BadUserNameOrPassword,
+            5 => Self::NotAuthorized,
+            _ => return None,
+        })
+    }
+
+    /// Whether packets of this type may carry the code (table 2-6), whoever sends them.
+    #[must_use]
+    pub const fn is_of(self, packet_type: PacketType) -> bool {
+        match packet_type {
+            PacketType::ConnAck => matches!(
+                self as u8,
+                0x00 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99 | 0x9A..=0x9D | 0x9F
+            ),
+            PacketType::PubAck | PacketType::PubRec => {
+                matches!(self as u8, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+            }
+            PacketType::PubRel | PacketType::PubComp => matches!(self, Self::Success | Self::PacketIdentifierNotFound),
+            PacketType::SubAck => {
+                matches!(self as u8, 0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
+            }
+            PacketType::UnsubAck => matches!(self as u8, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
+            PacketType::Disconnect => matches!(
+                self as u8,
+                0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
+            ),
+            PacketType::Auth => {
+                matches!(self, Self::Success | Self::ContinueAuthentication | Self::ReAuthenticate)
+            }
+            PacketType::Connect
+            | PacketType::Publish
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::PingReq
+            | PacketType::PingResp => false,
         }
     }
 }

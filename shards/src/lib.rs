@@ -4,6 +4,7 @@
 //! no lock and no shared map is on the message path; nothing blocks but the park at the end of a turn.
 
 pub mod config;
+pub mod mesh;
 
 /// A set of shards, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,0 +1,386 @@
+//! The properties of MQTT 5.0 (section 2.2.2.2): one of them, which packet may carry it, and how it is written.
+
+use super::error::{DecodeError, EncodeError};
+use super::read::Reader;
+use super::write;
+use crate::packet::{PacketType, QoS};
+use std::num::{NonZeroU16, NonZeroU32};
+
+/// Property Identifiers. All fit one byte of the Variable Byte Integer that they are.
+pub(super) mod id {
+    pub(crate) const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;
+    pub(crate) const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+    pub(crate) const CONTENT_TYPE: u8 = 0x03;
+    pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
+    pub(crate) const CORRELATION_DATA: u8 = 0x09;
+    pub(crate) const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
+    pub(crate) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+    pub(crate) const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
+    pub(crate) const SERVER_KEEP_ALIVE: u8 = 0x13;
+    pub(crate) const AUTHENTICATION_METHOD: u8 = 0x15;
+    pub(crate) const AUTHENTICATION_DATA: u8 = 0x16;
+    pub(crate) const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
+    pub(crate) const WILL_DELAY_INTERVAL: u8 = 0x18;
+    pub(crate) const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
+    pub(crate) const RESPONSE_INFORMATION: u8 = 0x1A;
+    pub(crate) const SERVER_REFERENCE: u8 = 0x1C;
+    pub(crate) const REASON_STRING: u8 = 0x1F;
+    pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
+    pub(crate) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+    pub(crate) const TOPIC_ALIAS: u8 = 0x23;
+    pub(crate) const MAXIMUM_QOS: u8 = 0x24;
+    pub(crate) const RETAIN_AVAILABLE: u8 = 0x25;
+    pub(crate) const USER_PROPERTY: u8 = 0x26;
+    pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+    pub(crate) const WILDCARD_SUBSCRIPTION_AVAILABLE: u8 = 0x28;
+    pub(crate) const SUBSCRIPTION_IDENTIFIER_AVAILABLE: u8 = 0x29;
+    pub(crate) const SHARED_SUBSCRIPTION_AVAILABLE: u8 = 0x2A;
+}
+
+/// A set of Property Identifiers, a bit each: the highest identifier is 42.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PropertySet(u64);
+
+impl PropertySet {
+    const fn of(ids: &[u8]) -> Self {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < ids.len() {
+            bits |= 1 << ids[index];
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    #[inline]
+    const fn with(self, id: u8) -> Self {
+        Self(self.0 | 1 << id)
+    }
+
+    #[inline]
+    pub(super) const fn contains(self, id: u8) -> bool {
+        id < 64 && self.0 >> id & 1 == 1
+    }
+
+    /// What a Server forwards unaltered: [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-17],
+    /// [MQTT-3.3.2-20].
+    pub(super) const FORWARDED: Self = Self::of(&[
+        id::PAYLOAD_FORMAT_INDICATOR,
+        id::CONTENT_TYPE,
+        id::RESPONSE_TOPIC,
+        id::CORRELATION_DATA,
+        id::USER_PROPERTY,
+    ]);
+
+    /// Those of a will.
+    pub(super) const WILL: Self = Self::FORWARDED.with(id::WILL_DELAY_INTERVAL).with(id::MESSAGE_EXPIRY_INTERVAL);
+
+    const PUBLISH: Self =
+        Self::FORWARDED.with(id::MESSAGE_EXPIRY_INTERVAL).with(id::TOPIC_ALIAS).with(id::SUBSCRIPTION_IDENTIFIER);
+    const ACK: Self = Self::of(&[id::REASON_STRING, id::USER_PROPERTY]);
+    const SUBSCRIBE: Self = Self::of(&[id::SUBSCRIPTION_IDENTIFIER, id::USER_PROPERTY]);
+    const UNSUBSCRIBE: Self = Self::of(&[id::USER_PROPERTY]);
+    const DISCONNECT: Self = Self::ACK.with(id::SESSION_EXPIRY_INTERVAL).with(id::SERVER_REFERENCE);
+    const AUTH: Self = Self::ACK.with(id::AUTHENTICATION_METHOD).with(id::AUTHENTICATION_DATA);
+    const CONNECT: Self = Self::of(&[
+        id::SESSION_EXPIRY_INTERVAL,
+        id::AUTHENTICATION_METHOD,
+        id::AUTHENTICATION_DATA,
+        id::REQUEST_PROBLEM_INFORMATION,
+        id::REQUEST_RESPONSE_INFORMATION,
+        id::RECEIVE_MAXIMUM,
+        id::TOPIC_ALIAS_MAXIMUM,
+        id::USER_PROPERTY,
+        id::MAXIMUM_PACKET_SIZE,
+    ]);
+    const CONNACK: Self = Self::of(&[
+        id::SESSION_EXPIRY_INTERVAL,
+        id::ASSIGNED_CLIENT_IDENTIFIER,
+        id::SERVER_KEEP_ALIVE,
+        id::AUTHENTICATION_METHOD,
+        id::AUTHENTICATION_DATA,
+        id::RESPONSE_INFORMATION,
+        id::SERVER_REFERENCE,
+        id::REASON_STRING,
+        id::RECEIVE_MAXIMUM,
+        id::TOPIC_ALIAS_MAXIMUM,
+        id::MAXIMUM_QOS,
+        id::RETAIN_AVAILABLE,
+        id::USER_PROPERTY,
+        id::MAXIMUM_PACKET_SIZE,
+        id::WILDCARD_SUBSCRIPTION_AVAILABLE,
+        id::SUBSCRIPTION_IDENTIFIER_AVAILABLE,
+        id::SHARED_SUBSCRIPTION_AVAILABLE,
+    ]);
+
+    /// The properties that a packet may carry (table 2-4).
+    pub(super) const fn of_packet(packet_type: PacketType) -> Self {
+        match packet_type {
+            PacketType::Connect => Self::CONNECT,
+            PacketType::ConnAck => Self::CONNACK,
+            PacketType::Publish => Self::PUBLISH,
+            PacketType::PubAck
+            | PacketType::PubRec
+            | PacketType::PubRel
+            | PacketType::PubComp
+            | PacketType::SubAck
+            | PacketType::UnsubAck => Self::ACK,
+            PacketType::Subscribe => Self::SUBSCRIBE,
+            PacketType::Unsubscribe => Self::UNSUBSCRIBE,
+            PacketType::PingReq | PacketType::PingResp => Self::of(&[]),
+            PacketType::Disconnect => Self::DISCONNECT,
+            PacketType::Auth => Self::AUTH,
+        }
+    }
+}
+
+/// One property with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Property<'a> {
+    PayloadFormatIndicator(bool),
+    MessageExpiryInterval(u32),
+    ContentType(&'a str),
+    ResponseTopic(&'a str),
+    CorrelationData(&'a [u8]),
+    SubscriptionIdentifier(NonZeroU32),
+    SessionExpiryInterval(u32),
+    AssignedClientIdentifier(&'a str),
+    ServerKeepAlive(u16),
+    AuthenticationMethod(&'a str),
+    AuthenticationData(&'a [u8]),
+    RequestProblemInformation(bool),
+    WillDelayInterval(u32),
+    RequestResponseInformation(bool),
+    ResponseInformation(&'a str),
+    ServerReference(&'a str),
+    ReasonString(&'a str),
+    ReceiveMaximum(NonZeroU16),
+    TopicAliasMaximum(u16),
+    TopicAlias(NonZeroU16),
+    MaximumQoS(QoS),
+    RetainAvailable(bool),
+    User(&'a str, &'a str),
+    MaximumPacketSize(u32),
+    WildcardSubscriptionAvailable(bool),
+    SubscriptionIdentifierAvailable(bool),
+    SharedSubscriptionAvailable(bool),
+}
+
+impl<'a> Property<'a> {
+    pub(super) const fn id(&self) -> u8 {
+        match self {
+            Self::PayloadFormatIndicator(_) => id::PAYLOAD_FORMAT_INDICATOR,
+            Self::MessageExpiryInterval(_) => id::MESSAGE_EXPIRY_INTERVAL,
+            Self::ContentType(_) => id::CONTENT_TYPE,
+            Self::ResponseTopic(_) => id::RESPONSE_TOPIC,
+            Self::CorrelationData(_) => id::CORRELATION_DATA,
+            Self::SubscriptionIdentifier(_) => id::SUBSCRIPTION_IDENTIFIER,
+            Self::SessionExpiryInterval(_) => id::SESSION_EXPIRY_INTERVAL,
+            Self::AssignedClientIdentifier(_) => id::ASSIGNED_CLIENT_IDENTIFIER,
+            Self::ServerKeepAlive(_) => id::SERVER_KEEP_ALIVE,
+            Self::AuthenticationMethod(_) => id::AUTHENTICATION_METHOD,
+            Self::AuthenticationData(_) => id::AUTHENTICATION_DATA,
+            Self::RequestProblemInformation(_) => id::REQUEST_PROBLEM_INFORMATION,
+            Self::WillDelayInterval(_) => id::WILL_DELAY_INTERVAL,
+            Self::RequestResponseInformation(_) => id::REQUEST_RESPONSE_INFORMATION,
+            Self::ResponseInformation(_) => id::RESPONSE_INFORMATION,
+            Self::ServerReference(_) => id::SERVER_REFERENCE,
+            Self::ReasonString(_) => id::REASON_STRING,
+            Self::ReceiveMaximum(_) => id::RECEIVE_MAXIMUM,
+            Self::TopicAliasMaximum(_) => id::TOPIC_ALIAS_MAXIMUM,
+            Self::TopicAlias(_) => id::TOPIC_ALIAS,
+            Self::MaximumQoS(_) => id::MAXIMUM_QOS,
+            Self::RetainAvailable(_) => id::RETAIN_AVAILABLE,
+            Self::User(..) => id::USER_PROPERTY,
+            Self::MaximumPacketSize(_) => id::MAXIMUM_PACKET_SIZE,
+            Self::WildcardSubscriptionAvailable(_) => id::WILDCARD_SUBSCRIPTION_AVAILABLE,
+            Self::SubscriptionIdentifierAvailable(_) => id::SUBSCRIPTION_IDENTIFIER_AVAILABLE,
+            Self::SharedSubscriptionAvailable(_) => id::SHARED_SUBSCRIPTION_AVAILABLE,
+        }
+    }
+
+    /// Reads the value of property `id` and keeps the rules of its description.
+    fn read_value(id: u8, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(match id {
+            id::PAYLOAD_FORMAT_INDICATOR => Self::PayloadFormatIndicator(flag(id, reader)?),
+            id::MESSAGE_EXPIRY_INTERVAL => Self::MessageExpiryInterval(reader.four_byte_integer()?),
+            id::CONTENT_TYPE => Self::ContentType(reader.string()?),
+            id::RESPONSE_TOPIC => Self::ResponseTopic(response_topic(reader)?),
+            id::CORRELATION_DATA => Self::CorrelationData(reader.binary()?),
+            id::SUBSCRIPTION_IDENTIFIER => Self::SubscriptionIdentifier(
+                NonZeroU32::new(reader.variable_byte_integer()?).ok_or(DecodeError::PropertyValue(id))?,
+            ),
+            id::SESSION_EXPIRY_INTERVAL => Self::SessionExpiryInterval(reader.four_byte_integer()?),
+            id::ASSIGNED_CLIENT_IDENTIFIER => Self::AssignedClientIdentifier(reader.string()?),
+            id::SERVER_KEEP_ALIVE => Self::ServerKeepAlive(reader.two_byte_integer()?),
+            id::AUTHENTICATION_METHOD => Self::AuthenticationMethod(reader.string()?),
+            id::AUTHENTICATION_DATA => Self::AuthenticationData(reader.binary()?),
+            id::REQUEST_PROBLEM_INFORMATION => Self::RequestProblemInformation(flag(id, reader)?),
+            id::WILL_DELAY_INTERVAL => Self::WillDelayInterval(reader.four_byte_integer()?),
+            id::REQUEST_RESPONSE_INFORMATION => Self::RequestResponseInformation(flag(id, reader)?),
+            id::RESPONSE_INFORMATION => Self::ResponseInformation(reader.string()?),
+            id::SERVER_REFERENCE => Self::ServerReference(reader.string()?),
+            id::REASON_STRING => Self::ReasonString(reader.string()?),
+            id::RECEIVE_MAXIMUM => {
+                Self::ReceiveMaximum(NonZeroU16::new(reader.two_byte_integer()?).ok_or(DecodeError::PropertyValue(id))?)
+            }
+            id::TOPIC_ALIAS_MAXIMUM => Self::TopicAliasMaximum(reader.two_byte_integer()?),
+            id::TOPIC_ALIAS => {
+                Self::TopicAlias(NonZeroU16::new(reader.two_byte_integer()?).ok_or(DecodeError::TopicAliasZero)?)
+            }
+            // 2 is the default and may not be said (3.2.2.3.4).
+            id::MAXIMUM_QOS if flag(id, reader)? => Self::MaximumQoS(QoS::AtLeastOnce),
+            id::MAXIMUM_QOS => Self::MaximumQoS(QoS::AtMostOnce),
+            id::RETAIN_AVAILABLE => Self::RetainAvailable(flag(id, reader)?),
+            id::USER_PROPERTY => Self::User(reader.string()?, reader.string()?),
+            id::MAXIMUM_PACKET_SIZE => match reader.four_byte_integer()? {
+                0 => return Err(DecodeError::PropertyValue(id)),
+                bytes => Self::MaximumPacketSize(bytes),
+            },
+            id::WILDCARD_SUBSCRIPTION_AVAILABLE => Self::WildcardSubscriptionAvailable(flag(id, reader)?),
+            id::SUBSCRIPTION_IDENTIFIER_AVAILABLE => Self::SubscriptionIdentifierAvailable(flag(id, reader)?),
+            id::SHARED_SUBSCRIPTION_AVAILABLE => Self::SharedSubscriptionAvailable(flag(id, reader)?),
+            _ => return Err(DecodeError::PropertyNotAllowed(id)),
+        })
+    }
+
+    /// Bytes that the property takes, with its identifier.
+    pub(super) const fn encoded_bytes(&self) -> usize {
+        1 + match self {
+            Self::PayloadFormatIndicator(_)
+            | Self::RequestProblemInformation(_)
+            | Self::RequestResponseInformation(_)
+            | Self::MaximumQoS(_)
+            | Self::RetainAvailable(_)
+            | Self::WildcardSubscriptionAvailable(_)
+            | Self::SubscriptionIdentifierAvailable(_)
+            | Self::SharedSubscriptionAvailable(_) => 1,
+            Self::ServerKeepAlive(_) | Self::ReceiveMaximum(_) | Self::TopicAliasMaximum(_) | Self::TopicAlias(_) => 2,
+            Self::MessageExpiryInterval(_)
+            | Self::SessionExpiryInterval(_)
+            | Self::WillDelayInterval(_)
+            | Self::MaximumPacketSize(_) => 4,
+            Self::SubscriptionIdentifier(identifier) => write::variable_byte_integer_bytes(identifier.get() as usize),
+            Self::ContentType(text)
+            | Self::ResponseTopic(text)
+            | Self::AssignedClientIdentifier(text)
+            | Self::AuthenticationMethod(text)
+            | Self::ResponseInformation(text)
+            | Self::ServerReference(text)
+            | Self::ReasonString(text) => 2 + text.len(),
+            Self::CorrelationData(bytes) | Self::AuthenticationData(bytes) => 2 + bytes.len(),
+            Self::User(name, value) => 2 + name.len() + 2 + value.len(),
+        }
+    }
+
+    /// Appends identifier and value.
+    pub(super) fn append(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.push(self.id());
+        match *self {
+            Self::PayloadFormatIndicator(flag)
+            | Self::RequestProblemInformation(flag)
+            | Self::RequestResponseInformation(flag)
+            | Self::RetainAvailable(flag)
+            | Self::WildcardSubscriptionAvailable(flag)
+            | Self::SubscriptionIdentifierAvailable(flag)
+            | Self::SharedSubscriptionAvailable(flag) => out.push(u8::from(flag)),
+            Self::MaximumQoS(qos) => out.push(qos as u8),
+            Self::ServerKeepAlive(value) | Self::TopicAliasMaximum(value) => {
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+            Self::ReceiveMaximum(value) | Self::TopicAlias(value) => out.extend_from_slice(&value.get().to_be_bytes()),
+            Self::MessageExpiryInterval(value)
+            | Self::SessionExpiryInterval(value)
+            | Self::WillDelayInterval(value)
+            | Self::MaximumPacketSize(value) => out.extend_from_slice(&value.to_be_bytes()),
+            Self::SubscriptionIdentifier(identifier) => {
+                write::append_variable_byte_integer(identifier.get() as usize, out)
+                    .map_err(|_| EncodeError::SubscriptionIdentifier)?;
+            }
+            Self::ContentType(text)
+            | Self::ResponseTopic(text)
+            | Self::AssignedClientIdentifier(text)
+            | Self::AuthenticationMethod(text)
+            | Self::ResponseInformation(text)
+            | Self::ServerReference(text)
+            | Self::ReasonString(text) => write::append_binary(text.as_bytes(), out)?,
+            Self::CorrelationData(bytes) | Self::AuthenticationData(bytes) => write::append_binary(bytes, out)?,
+            Self::User(name, value) => {
+                write::append_binary(name.as_bytes(), out)?;
+                write::append_binary(value.as_bytes(), out)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A byte that may be 0 or 1 only.
+fn flag(id: u8, reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match reader.byte()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::PropertyValue(id)),
+    }
+}
+
+/// A topic name without wildcards [MQTT-3.3.2-14], not empty [MQTT-4.7.3-1].
+fn response_topic<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    match reader.topic_name() {
+        Ok("") | Err(DecodeError::TopicName) => Err(DecodeError::ResponseTopic),
+        other => other,
+    }
+}
+
+/// The properties of a section one after the other.
+pub(super) struct PropertyReader<'a> {
+    reader: Reader<'a>,
+    allowed: PropertySet,
+    repeatable: PropertySet,
+    seen: PropertySet,
+}
+
+impl<'a> PropertyReader<'a> {
+    /// Reads a property section (without its length) of a packet that may carry `allowed`.
+    #[inline]
+    pub(super) fn new(section: &'a [u8], allowed: PropertySet) -> Self {
+        const IN_PUBLISH: PropertySet = PropertySet::of(&[id::USER_PROPERTY, id::SUBSCRIPTION_IDENTIFIER]);
+        const ELSEWHERE: PropertySet = PropertySet::of(&[id::USER_PROPERTY]);
+        let repeatable = if allowed == PropertySet::PUBLISH { IN_PUBLISH } else { ELSEWHERE };
+        Self { reader: Reader::new(section), allowed, repeatable, seen: PropertySet::default() }
+    }
+
+    /// The next property, or `None` at the end of the section.
+    pub(super) fn next(&mut self) -> Result<Option<Property<'a>>, DecodeError> {
+        if self.reader.is_empty() {
+            return Ok(None);
+        }
+        let id = self.reader.byte()?;
+        if !self.allowed.contains(id) {
+            return Err(DecodeError::PropertyNotAllowed(id));
+        }
+        if self.seen.contains(id) && !self.repeatable.contains(id) {
+            return Err(DecodeError::PropertyRepeated(id));
+        }
+        self.seen = self.seen.with(id);
+        Property::read_value(id, &mut self.reader).map(Some)
+    }
+}
+
+/// The properties of a section that was checked when it was decoded or built.
+#[derive(Clone)]
+pub(super) struct CheckedProperties<'a>(Reader<'a>);
+
+impl<'a> CheckedProperties<'a> {
+    pub(super) const fn new(section: &'a [u8]) -> Self {
+        Self(Reader::new(section))
+    }
+}
+
+impl<'a> Iterator for CheckedProperties<'a> {
+    type Item = Property<'a>;
+
+    fn next(&mut self) -> Option<Property<'a>> {
+        let id = self.0.byte().ok()?;
+        Property::read_value(id, &mut self.0).ok()
+    }
+}
