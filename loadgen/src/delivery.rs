@@ -34,6 +34,8 @@ pub(crate) struct Tracker {
     gaps: Option<Box<Gaps>>,
     /// The pair's QoS.
     pub(crate) qos: u8,
+    /// The receiver is a shared subscription, whose members need not keep order among each other.
+    is_shared: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,8 +46,9 @@ struct Gaps {
 
 impl Tracker {
     /// A tracker of a pair that has had nothing yet.
-    pub(crate) fn new(expected: Expected) -> Self {
-        Self { publisher: expected.publisher, next: 0, duplicated: 0, reordered: 0, gaps: None, qos: expected.qos }
+    pub(crate) fn new(expected: Expected, is_shared: bool) -> Self {
+        let Expected { publisher, qos } = expected;
+        Self { publisher, next: 0, duplicated: 0, reordered: 0, gaps: None, qos, is_shared }
     }
 
     /// Notes the arrival of message `sequence`.
@@ -66,12 +69,22 @@ impl Tracker {
             return Arrival::InOrder;
         }
         if self.gaps.as_mut().is_some_and(|gaps| gaps.fill(sequence)) {
-            self.reordered += 1;
+            self.reordered += u32::from(!self.is_shared);
             Arrival::Late
         } else {
             self.duplicated += 1;
             Arrival::Duplicate
         }
+    }
+
+    /// Notes that a member of a shared subscription got a message after a later one.
+    pub(crate) fn note_reordered_member(&mut self) {
+        self.reordered += u32::from(self.is_shared);
+    }
+
+    /// True for a shared subscription's.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Messages below the highest that came, that did not.
@@ -133,8 +146,8 @@ pub(crate) struct Trackers {
 
 impl Trackers {
     /// Trackers for the publishers of a receiver, which are in order.
-    pub(crate) fn new(publishers: &[Expected]) -> Self {
-        Self { list: publishers.iter().copied().map(Tracker::new).collect(), last: 0 }
+    pub(crate) fn new(publishers: &[Expected], is_shared: bool) -> Self {
+        Self { list: publishers.iter().map(|e| Tracker::new(*e, is_shared)).collect(), last: 0 }
     }
 
     /// The tracker of `publisher`; `None` when no message of it should come here.
@@ -163,7 +176,7 @@ mod tests {
     const PAIR: Expected = Expected { publisher: 3, qos: 1 };
 
     fn after(sequences: &[u32]) -> Tracker {
-        let mut tracker = Tracker::new(PAIR);
+        let mut tracker = Tracker::new(PAIR, false);
         for s in sequences {
             tracker.arrive(*s);
         }
@@ -200,7 +213,7 @@ mod tests {
     fn against_a_set_that_remembers_everything() {
         let mut rng = SplitMix(42);
         for _ in 0..200 {
-            let (mut tracker, mut seen, mut duplicates, mut reordered) = (Tracker::new(PAIR), BTreeSet::new(), 0, 0);
+            let (mut tracker, mut seen, mut duplicates, mut reordered) = (Tracker::new(PAIR, false), BTreeSet::new(), 0, 0);
             for base in 0..100 {
                 let sequence = (base + rng.below(9)).saturating_sub(4);
                 let late = seen.last().is_some_and(|last| sequence < *last);
@@ -218,9 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn members_of_a_shared_subscription_keep_no_order_among_each_other() {
+        let mut t = Tracker::new(PAIR, true);
+        assert_eq!([1, 0].map(|s| t.arrive(s)), [Arrival::InOrder, Arrival::Late]);
+        assert_eq!(t.reordered, 0);
+        t.note_reordered_member();
+        assert_eq!(t.reordered, 1);
+    }
+
+    #[test]
     fn publishers_are_found_in_turn_and_at_random() {
         let publishers: Vec<Expected> = [2, 5, 9].map(|publisher| Expected { publisher, qos: 0 }).into();
-        let mut trackers = Trackers::new(&publishers);
+        let mut trackers = Trackers::new(&publishers, false);
         for publisher in [2, 5, 9, 2, 9, 5, 5] {
             assert_eq!(trackers.find(publisher).map(|t| t.publisher), Some(publisher));
         }
