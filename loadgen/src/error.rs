@@ -17,6 +17,27 @@ pub(crate) enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The broker cannot be reached.
+    #[error("{target} cannot be reached: {source}")]
+    Unreachable {
+        /// The target as it was given.
+        target: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The broker refused or closed connections, or did not answer.
+    #[error("{connected} of {wanted} clients connected; {first}")]
+    NotConnected {
+        /// Clients that were ready.
+        connected: u64,
+        /// Clients that were to be.
+        wanted: u64,
+        /// The first thing that went wrong.
+        first: String,
+    },
+    /// The machine lacks something.
+    #[error("{0}")]
+    Machine(String),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -55,6 +76,9 @@ impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Scenario { .. } => exit::USAGE,
+            Self::Unreachable { .. } => exit::UNREACHABLE,
+            Self::NotConnected { .. } => exit::NOT_CONNECTED,
+            Self::Machine(_) => exit::MACHINE,
             Self::File { .. } | Self::Report { .. } => exit::FILE,
         })
     }
@@ -66,6 +90,14 @@ pub(crate) mod exit {
     pub(crate) const FAILED: u8 = 1;
     /// The command line or the scenario is wrong (clap uses the same code).
     pub(crate) const USAGE: u8 = 2;
+    /// The broker cannot be reached.
+    pub(crate) const UNREACHABLE: u8 = 3;
+    /// The broker refused or closed connections.
+    pub(crate) const NOT_CONNECTED: u8 = 4;
+    /// The machine lacks something: io_uring, descriptors, memory.
+    pub(crate) const MACHINE: u8 = 5;
     /// A file cannot be read or written, or is not what it should be.
     pub(crate) const FILE: u8 = 6;
+    /// Ctrl-C ended the run; its report was written.
+    pub(crate) const INTERRUPTED: u8 = 130;
 }

@@ -7,13 +7,17 @@
 
 mod arrivals;
 mod cli;
+mod commands;
 mod compare;
 mod delivery;
+mod driver;
 mod error;
 mod histogram;
 mod payload;
+mod process;
 mod report;
 mod scenario;
+mod target;
 
 use clap::Parser;
 use cli::{Cli, Command, CompareArgs, ScenariosArgs};
@@ -26,6 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => commands::run(&args),
+        Command::Verify(args) => commands::verify(&args),
         Command::Scenarios(args) => scenarios(&args),
         Command::Compare(args) => compare(&args),
     };

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod mesh;
+pub mod wire;
 
 /// A set of shards, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

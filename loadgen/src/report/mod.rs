@@ -124,6 +124,8 @@ pub(crate) struct Connections {
     pub(crate) failed: u64,
     /// Connections that the other side ended.
     pub(crate) dropped: u64,
+    /// Sessions that the broker was asked to keep and did not.
+    pub(crate) sessions_lost: u64,
     /// Connections a second from the first to the last of the ramp.
     pub(crate) established_per_s: f64,
     /// The first reason for a refusal, failure or drop.
@@ -142,6 +144,8 @@ pub(crate) struct Generator {
     pub(crate) busy: f64,
     /// Resident memory, bytes.
     pub(crate) rss_bytes: u64,
+    /// Messages that waited in the generator because the broker took no more: no connection, a full socket or window.
+    pub(crate) held_back: u64,
     /// Why the generator, not the broker, was the limit; absent when it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<String>,
@@ -228,6 +232,9 @@ impl Report {
             if checks.reordered > 0 {
                 broken.push(format!("QoS {qos}: {} messages out of order [MQTT-4.6.0-6]", checks.reordered));
             }
+        }
+        if self.connections.sessions_lost > 0 {
+            broken.push(format!("{} sessions not kept [MQTT-3.1.2-5]", self.connections.sessions_lost));
         }
         if self.corrupted > 0 {
             broken.push(format!("{} payloads corrupted", self.corrupted));
