@@ -86,7 +86,7 @@ impl<B: Backing> Log<B> {
         let highest_id = survey.highest_id();
         let mut sealed = take_links(&mut survey, &replayed);
         sync_recovered(&backing, &sealed, &replayed)?;
-        let rest = sort_rest(&backing, survey, options.segment_bytes, window)?;
+        let rest = sort_rest(&backing, survey, replayed.end.segment(), options.segment_bytes, window)?;
         let (active, spare, fresh) = match (replayed.ending, sealed.pop_back()) {
             (Ending::Open, Some(mut last)) => {
                 last.limit = last.header.len as u32;
@@ -177,12 +177,14 @@ fn sync_recovered<B: Backing>(
 fn sort_rest<B: Backing>(
     backing: &B,
     survey: Survey<B::File>,
+    newest: u32,
     segment_bytes: u64,
     window: &mut Window,
 ) -> Result<Rest<B::File>, StorageError> {
     let mut rest = Rest { spare: None, void: survey.unfinished };
-    // A segment that is used must have a higher number than every one that was ever begun, so only the last can be.
-    let last = survey.segments.keys().next_back().copied();
+    // A segment must have a higher number than every one that was ever begun, so only the last can be used, and only after
+    // `newest`.
+    let last = survey.segments.keys().next_back().copied().filter(|last| *last > newest);
     for (id, surveyed) in survey.segments {
         let fits = Some(id) == last && surveyed.opening.is_none() && surveyed.header.len == segment_bytes;
         let blank = fits && {

@@ -1,6 +1,6 @@
 //! An owner of a log as small as one can be, and the record of everything it did, to compare with what a crash left.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 
