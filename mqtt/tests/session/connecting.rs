@@ -125,7 +125,7 @@ fn auth(authentication_method: &'static str) -> Packet<'static> {
     Packet::Auth(Box::new(ReasonPacket { reason: ReasonCode::ReAuthenticate, properties }))
 }
 
-/// [MQTT-4.12.0-6], [MQTT-4.12.1-1]
+/// [MQTT-4.12.0-7], [MQTT-4.12.1-1]
 #[test]
 fn auth_needs_the_method_of_connect() {
     let mut rig = Rig::v5();
