@@ -58,9 +58,16 @@ fn a_message_is_encoded_for_every_shape() {
                 let options = DeliverOptions { qos, retain, subscription_ids: &[] };
                 let _ = rig.session.deliver(&mut outgoing, &options, &rig.limits, rig.now, &mut rig.out);
             }
-            let packet_ids: Vec<u16> = rig.sent_publishes().iter().map(|(packet_id, ..)| *packet_id).collect();
+            let content_type = (rig.session.version() == ProtocolVersion::V5).then_some("t");
             let first = round * 4 - 3;
-            assert_eq!(packet_ids, [0, first, first + 1, 0, first + 2, first + 3]);
+            let packet_ids = [0, first, first + 1, 0, first + 2, first + 3];
+            for (n, packet) in rig.sent().into_iter().enumerate() {
+                let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
+                assert_eq!((publish.qos as usize, publish.retain), (n % 3, n >= 3));
+                assert_eq!(publish.packet_id, NonZeroU16::new(packet_ids[n]));
+                assert_eq!((publish.topic_name, publish.payload), (TOPIC_NAME, &b"on"[..]));
+                assert_eq!(publish.properties.content_type, content_type);
+            }
         }
     }
 }

@@ -97,6 +97,26 @@ fn a_refused_message_frees_its_identifier() {
     }
 }
 
+#[test]
+fn a_refused_message_gives_its_place_back() {
+    let limits = Limits { receive_maximum: 1, ..Limits::default() };
+    let mut rig = Rig { limits, ..Rig::new() };
+    rig.connect(&connect_v5()).expect("accepted");
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtLeastOnce] {
+        rig.routed(publish(qos, 1));
+        let ticket = rig.session.accept_later(id(1), qos);
+        rig.committed(ticket, ReasonCode::QuotaExceeded);
+    }
+}
+
+/// Whatever it means, it is not the message that waits for PUBREL.
+#[test]
+fn a_qos_1_publish_repeats_no_qos_2_publish() {
+    let mut rig = Rig::v5();
+    rig.accept(6, QoS::ExactlyOnce);
+    rig.routed(publish(QoS::AtLeastOnce, 6));
+}
+
 /// [MQTT-3.3.5-2]: 3.1.1 has no negative acknowledgement.
 #[test]
 fn before_5_0_a_refused_message_is_acknowledged_all_the_same() {
