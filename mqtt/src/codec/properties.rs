@@ -1,7 +1,8 @@
 //! Property sections of the packets: from bytes to the structs of [`crate::packet`] and back.
 
 use super::error::{DecodeError, EncodeError};
-use super::property::{Property, PropertyReader, PropertySet, RawProperties, id};
+use super::property::{Property, PropertyReader, RawProperties};
+use super::property_set::{PropertySet, id};
 use super::read::Reader;
 use super::write;
 use crate::packet::{AckProperties, Properties, PublishProperties, QoS, SubscriptionIdentifiers, UserProperties};

@@ -2,7 +2,7 @@
 
 use super::error::{DecodeError, EncodeError};
 use super::properties;
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::publish_head::Head;
 use super::read::Reader;
 use crate::packet::{Packet, PacketType, ProtocolVersion, Publish, PublishProperties, QoS};
@@ -75,8 +75,8 @@ pub(super) fn append(publish: &Publish<'_>, version: ProtocolVersion, out: &mut 
         properties_bytes: (version == ProtocolVersion::V5).then(|| publish.properties.encoded_bytes()),
         payload_bytes: publish.payload.len(),
     };
-    out.reserve(head.packet_bytes());
     head.append(out)?;
+    out.reserve(head.properties_bytes.unwrap_or(0) + head.payload_bytes);
     if version == ProtocolVersion::V5 {
         publish.properties.append(ALLOWED, out)?;
     }
