@@ -60,6 +60,52 @@ fn a_full_table_is_reported_once_and_recovers() {
 }
 
 #[test]
+fn a_slot_taken_by_an_arrival_costs_no_client() {
+    let mut server = Server::new(&WireConfig { slots: 2, ..small() });
+    let mut neighbour = Server::new(&small());
+    let _arrivals = [0, 1].map(|_| TcpStream::connect(neighbour.address).unwrap());
+    for slot in [neighbour.accept(), neighbour.accept()] {
+        neighbour.wire.send_descriptor(slot, &server.wire.handle(), 0);
+        let start = Instant::now();
+        while !neighbour.poll(|e| matches!(e, Event::Closed { .. })) {
+            server.poll(|_| false);
+            assert!(start.elapsed() < PATIENCE);
+        }
+        neighbour.next();
+    }
+    // Accepts were armed for both slots; none is left to take a client that there is no room for.
+    assert!(matches!((server.next(), server.next()), (Event::Arrived { .. }, Event::Arrived { .. })));
+    let Event::AcceptFailed { error, .. } = server.next() else { panic!("an accept is armed") };
+    assert_eq!(error.raw_os_error(), Some(libc::ENFILE));
+    let mut client = TcpStream::connect(server.address).unwrap();
+    client.write_all(b"patient").unwrap();
+    assert!(turn(&mut server.wire).is_empty());
+}
+
+#[test]
+fn a_listener_that_fails_is_tried_again_after_a_pause() {
+    let mut wire = Wire::new(&small()).unwrap();
+    // Bound, but not listening: accepting fails with EINVAL.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&local().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    wire.listen(socket.try_clone().unwrap().into(), 6);
+    let (start, mut events) = (Instant::now(), Vec::new());
+    while events.len() < 3 {
+        wire.turn(Wait::Park { until: Some(PATIENCE) }, &mut events).unwrap();
+    }
+    let failed = |e: &Event| matches!(e, Event::AcceptFailed { listener: 6, error } if error.raw_os_error() == Some(libc::EINVAL));
+    assert!(events.iter().all(failed));
+    assert!(start.elapsed() >= Duration::from_millis(200), "three failures are two pauses apart");
+    socket.listen(16).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    while !events.iter().any(|e| matches!(e, Event::Accepted { listener: 6, .. })) {
+        assert!(start.elapsed() < PATIENCE);
+        wire.turn(Wait::Park { until: Some(PATIENCE) }, &mut events).unwrap();
+    }
+}
+
+#[test]
 fn a_listener_stops_and_its_port_is_free() {
     let mut server = Server::new(&small());
     let _client = TcpStream::connect(server.address).unwrap();
