@@ -19,8 +19,11 @@
 
 mod announcement;
 mod arena;
+#[cfg(test)]
+mod collisions;
 mod filters;
 mod hash;
+mod levels;
 mod matches;
 mod remote;
 mod retained;
@@ -31,6 +34,9 @@ mod subscriptions;
 mod table;
 mod text;
 mod trie;
+#[cfg(test)]
+#[path = "../../tests/routing_words/mod.rs"]
+mod words;
 
 pub use announcement::Announcement;
 pub use hash::{Seed, hash_topic};
