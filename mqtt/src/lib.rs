@@ -12,6 +12,8 @@ pub mod limits;
 pub mod message;
 pub mod outbox;
 pub mod packet;
+pub mod qos;
 pub mod reason;
+pub mod session;
 pub mod time;
 pub mod topic;

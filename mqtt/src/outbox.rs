@@ -38,6 +38,7 @@ impl Segment {
 #[derive(Debug, Default)]
 pub struct Outbox {
     tail: Vec<u8>,
+    #[expect(clippy::box_collection, reason = "an idle connection pays eight bytes instead of 32")]
     segments: Option<Box<VecDeque<Segment>>>,
     segment_bytes: usize,
 }
@@ -82,6 +83,17 @@ impl Outbox {
     #[must_use]
     pub fn wants_buffer(&self) -> bool {
         self.tail.capacity() == 0
+    }
+
+    /// Lends the tail a buffer, which is cleared; for an outbox that [wants one](Self::wants_buffer).
+    pub fn lend(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.tail = buffer;
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// Takes the oldest piece; `None` when empty.

@@ -1,0 +1,180 @@
+//! The command line: what may be asked for.
+
+use crate::driver::Idle;
+use crate::scenario::file::Version;
+use crate::target::parse_sources;
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A load generator for MQTT brokers whose latencies can be believed, and a comparer of its reports.
+#[derive(Debug, Parser)]
+#[command(name = "ringtail-load", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make load and report what the broker did with it
+    Run(RunArgs),
+    /// Make load over kept sessions, and fail (exit code 1) when a promise of MQTT is broken
+    Verify(RunArgs),
+    /// List the scenarios that are built in, or print one
+    Scenarios(ScenariosArgs),
+    /// Compare the reports of two sides, several runs each
+    Compare(CompareArgs),
+}
+
+/// Arguments of `scenarios`.
+#[derive(Debug, Args)]
+pub(crate) struct ScenariosArgs {
+    /// Print this one's TOML, to begin a file of your own from
+    pub(crate) name: Option<String>,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Reports (--json) of the base
+    #[arg(required = true)]
+    pub(crate) base: Vec<PathBuf>,
+    /// Reports of the new side
+    #[arg(last = true, required = true)]
+    pub(crate) new: Vec<PathBuf>,
+    /// Fail (exit code 1) when this holds of new / base, like 'p99 > 1.10'; may be given again
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fail_if: Vec<crate::compare::rules::Rule>,
+    /// Fail on unclear rules too: those whose interval reaches across the limit
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Write the Markdown to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+/// Arguments of `run` and `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A built-in scenario's name, or a TOML file
+    pub(crate) scenario: String,
+    /// The broker
+    #[arg(long, value_name = "mqtt://HOST:PORT")]
+    pub(crate) target: String,
+    /// Factor on the groups' numbers of clients
+    #[arg(long, value_name = "X")]
+    pub(crate) scale: Option<f64>,
+    /// Messages a second over all publishers
+    #[arg(long, value_name = "R", value_parser = rate, conflicts_with = "max")]
+    pub(crate) rate: Option<f64>,
+    /// Closed loop: as much as --window and --inflight allow, instead of due times
+    #[arg(long)]
+    pub(crate) max: bool,
+    /// Messages outstanding in all, in a closed loop
+    #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) window: u64,
+    /// Unacknowledged messages of a publisher [default: 64 with --max, else 65534]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_534))]
+    pub(crate) inflight: Option<u16>,
+    /// Measured time, like 30s or 500ms
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) duration: Option<f64>,
+    /// Load before the measured time
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) warmup: Option<f64>,
+    /// Connections opened a second; 0: all at once
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub(crate) connect_rate: Option<f64>,
+    /// QoS of every message and subscription
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) qos: Option<u8>,
+    /// Bytes of every payload, from 16
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) payload: Option<u32>,
+    /// Version of MQTT for groups that name none
+    #[arg(long, value_name = "VERSION", default_value = "3.1.1")]
+    pub(crate) mqtt: Version,
+    /// User name for groups that name none; a template like user{i}
+    #[arg(long)]
+    pub(crate) username: Option<String>,
+    /// Password for groups that name none; a template
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// Seed of the arrivals
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Source addresses that clients take in turn: an address or a range like 127.0.0.2-127.0.0.60
+    #[arg(long, value_name = "ADDRESSES", value_parser = sources)]
+    pub(crate) source: Option<Sources>,
+    /// Worker threads, a ring each [default: one, or as many as the connections need]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(crate) workers: Option<u32>,
+    /// Cores that workers are pinned to in turn, like 1,3
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) cores: Vec<usize>,
+    /// What workers do while they wait under load [default: spin while they leave a core free, else park]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) idle: Option<Idle>,
+    /// The broker's process: its CPU time and memory go into the report
+    #[arg(long, value_name = "PID")]
+    pub(crate) broker_pid: Option<i32>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write an HdrHistogram interval log, and beside it the percentile distribution (.hgrm)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hlog: Option<PathBuf>,
+}
+
+/// Source addresses, in a type of their own because clap gives `Vec` a meaning.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources(pub(crate) Vec<IpAddr>);
+
+fn sources(text: &str) -> Result<Sources, String> {
+    parse_sources(text).map(Sources)
+}
+
+/// Parses `30s`, `500ms`, `2m` or plain seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let (number, unit) = [("ms", 1e-3), ("s", 1.0), ("m", 60.0)]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+        .unwrap_or((text, 1.0));
+    match number.trim().parse::<f64>() {
+        Ok(n) if n >= 0.0 && n.is_finite() => Ok(n * unit),
+        _ => Err("it is like 30s, 500ms or 2m".to_owned()),
+    }
+}
+
+/// Parses a rate like `20000`, `20k` or `1.5M`.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, unit) = [("k", 1e3), ("M", 1e6)]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+        .unwrap_or((text, 1.0));
+    match number.trim().parse::<f64>() {
+        Ok(n) if n >= 0.0 && n.is_finite() => Ok(n * unit),
+        _ => Err("it is like 20000, 20k or 1.5M".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_and_rates() {
+        assert_eq!(["30s", "500ms", "2m", "1.5"].map(seconds), [Ok(30.0), Ok(0.5), Ok(120.0), Ok(1.5)]);
+        assert_eq!(["20000", "20k", "1.5M"].map(rate), [Ok(20_000.0), Ok(20_000.0), Ok(1_500_000.0)]);
+        assert!(seconds("-1s").is_err() && seconds("x").is_err() && rate("k").is_err());
+    }
+}

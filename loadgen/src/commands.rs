@@ -1,0 +1,115 @@
+//! The commands that make load: `run` and `verify`.
+
+use crate::cli::RunArgs;
+use crate::driver::{self, Finished, Options};
+use crate::error::{Error, exit};
+use crate::histogram::Metric;
+use crate::print;
+use crate::report::{log, table};
+use crate::scenario;
+use crate::scenario::plan::{Overrides, Plan};
+use crate::target::Target;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Unacknowledged messages of a publisher in a closed loop, unless said otherwise; an open loop has the protocol's bound.
+const CLOSED_INFLIGHT: u16 = 64;
+/// Seconds for which `verify` waits for what is on its way: a broker may have to start again.
+const VERIFY_DRAIN_S: f64 = 30.0;
+/// Seconds for which a broker keeps the sessions of `verify`.
+const VERIFY_SESSION_EXPIRY_S: u32 = 3_600;
+
+/// `run`: makes load and reports.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Error> {
+    let finished = execute(args, false)?;
+    finish(args, finished, false)
+}
+
+/// `verify`: makes load over sessions that must survive anything, and fails when a promise is broken.
+pub(crate) fn verify(args: &RunArgs) -> Result<ExitCode, Error> {
+    let finished = execute(args, true)?;
+    finish(args, finished, true)
+}
+
+fn execute(args: &RunArgs, is_verify: bool) -> Result<Finished, Error> {
+    let mut file = scenario::load(&args.scenario)?;
+    if is_verify {
+        file.drain_s = file.drain_s.max(VERIFY_DRAIN_S);
+        for group in &mut file.groups {
+            group.clean_start = false;
+            group.session_expiry_s = group.session_expiry_s.max(VERIFY_SESSION_EXPIRY_S);
+        }
+    }
+    let plan = Plan::new(&file, &args.scenario, &overrides(args), run_number())?;
+    driver::run(plan, &options(args)?)
+}
+
+fn overrides(args: &RunArgs) -> Overrides {
+    Overrides {
+        scale: args.scale,
+        rate_per_s: args.rate,
+        duration_s: args.duration,
+        warmup_s: args.warmup,
+        connect_rate_per_s: args.connect_rate,
+        qos: args.qos,
+        payload_bytes: args.payload,
+        version: Some(args.mqtt),
+        seed: args.seed,
+        username: args.username.clone(),
+        password: args.password.clone(),
+    }
+}
+
+fn options(args: &RunArgs) -> Result<Options, Error> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second signal ends the program at once: the first may find a run that does not end.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+            .map_err(|e| Error::Machine(format!("a signal handler could not be set: {e}")))?;
+    }
+    Ok(Options {
+        target: Target::parse(&args.target)?,
+        workers: args.workers,
+        cores: args.cores.clone(),
+        idle: args.idle,
+        window: args.max.then_some(args.window),
+        inflight_max: args.inflight.unwrap_or(if args.max { CLOSED_INFLIGHT } else { u16::MAX - 1 }),
+        sources: args.source.clone().unwrap_or_default().0,
+        broker_pid: args.broker_pid,
+        interrupted,
+    })
+}
+
+/// A number that differs from run to run.
+fn run_number() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    crate::arrivals::SplitMix(now ^ u64::from(std::process::id()) << 32).next() as u32
+}
+
+fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCode, Error> {
+    let Finished { report, log, histograms, started, failure } = finished;
+    print(&table::render(&report));
+    if let Some(path) = &args.json {
+        report.write(path)?;
+    }
+    if let Some(path) = &args.hlog {
+        log::write_hlog(path, started, &log)?;
+        log::write_hgrm(&path.with_extension("hgrm"), histograms.get(Metric::Latency))?;
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let broken = report.broken_promises();
+    if is_verify {
+        broken.iter().for_each(|b| print(&format!("BROKEN: {b}\n")));
+        if broken.is_empty() {
+            print("verified: every promise was kept\n");
+        } else {
+            return Ok(ExitCode::from(exit::FAILED));
+        }
+    }
+    Ok(if report.outcome == "interrupted" { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,503 @@
+//! The coordinator: the thread that starts workers, moves the run from stage to stage and makes the report of it.
+
+use super::clock::Clock;
+use super::layout::{self, lay_out};
+use super::outcome::{self, Outcome};
+use super::samples::{Sample, Samples};
+use super::shared::{Shared, Tally, Times};
+use super::worker::{ClosedLoop, Exchange, Idle, Second, Setup, Worker};
+use crate::error::Error;
+use crate::histogram::{self, Histograms, Metric, Summary};
+use crate::process;
+use crate::report::log::LoggedInterval;
+use crate::report::{Broker, Connections, FORMAT, Generator, Report};
+use crate::scenario::expect::{Expectation, expect};
+use crate::scenario::plan::Plan;
+use crate::target::Target;
+use ringtail_shards::wire::{Missing, SLOTS_MAX, check_kernel, raise_descriptor_limit};
+use rustix::time::{ClockId, clock_gettime};
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// How long the target may take to accept the first connection.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The load begins so long after the last client is ready: every worker has noticed by then, parked or not.
+const LEAD_NS: u64 = 100_000_000;
+/// A ramp in which no client becomes ready for so long is over.
+const RAMP_STALL_NS: u64 = 15_000_000_000;
+/// Descriptors of a ring beyond its clients: connections that are still closing when the next one opens.
+const SLOTS_SPARE: u32 = 256;
+/// Descriptors that everything but rings' tables takes: connections under way, files, histograms' channels.
+const DESCRIPTORS_RESERVED: u64 = 2_048;
+
+/// How to run a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The broker.
+    pub(crate) target: Target,
+    /// Workers; `None`: one, or as many as the connections need.
+    pub(crate) workers: Option<u32>,
+    /// Cores that workers are pinned to in turn; empty: not pinned.
+    pub(crate) cores: Vec<usize>,
+    /// What a worker does while it waits.
+    pub(crate) idle: Option<Idle>,
+    /// Messages outstanding in a closed loop; `None`: an open loop.
+    pub(crate) window: Option<u64>,
+    /// Unacknowledged messages of a publisher.
+    pub(crate) inflight_max: u16,
+    /// Source addresses; empty: as the target needs.
+    pub(crate) sources: Vec<IpAddr>,
+    /// The broker's process.
+    pub(crate) broker_pid: Option<i32>,
+    /// Set by Ctrl-C.
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Its report.
+    pub(crate) report: Report,
+    /// Its histograms second by second.
+    pub(crate) log: Vec<LoggedInterval>,
+    /// The whole histogram of latencies.
+    pub(crate) histograms: Histograms,
+    /// When the load began.
+    pub(crate) started: SystemTime,
+    /// Why it ended before its time, if not by Ctrl-C.
+    pub(crate) failure: Option<Error>,
+}
+
+/// Runs `plan`. Ctrl-C, and a broker that goes away, still give a report of what was measured.
+///
+/// # Errors
+/// When no load could begin: an unreachable broker, a kernel without what is needed, an impossible plan.
+pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
+    let expectation = Arc::new(expect(&plan)?);
+    let target = &options.target;
+    TcpStream::connect_timeout(&target.address, REACH_TIMEOUT)
+        .map_err(|source| Error::Unreachable { target: target.url.clone(), source })?;
+    let workers = workers(&plan, options)?;
+    let rss_before_bytes = options.broker_pid.map(|pid| usage(pid).map(|u| u.rss_bytes)).transpose()?;
+    let mut run = Run::start(plan, options, expectation, workers)?;
+    run.ramp();
+    run.load();
+    run.drain();
+    run.finish(rss_before_bytes)
+}
+
+/// How many workers: what was asked for, or what the connections need; refused when it is too few for them.
+fn workers(plan: &Plan, options: &Options) -> Result<u32, Error> {
+    let machine = |missing: Vec<Missing>| missing.into_iter().next().map_or(Ok(()), |m| Err(Error::Machine(m.to_string())));
+    machine(check_kernel(1))?;
+    let descriptors = raise_descriptor_limit().unwrap_or(1_024).saturating_sub(DESCRIPTORS_RESERVED);
+    let slots_max = descriptors.clamp(1_024, u64::from(SLOTS_MAX)) as u32;
+    let fits = |workers: u32| layout::clients_of_a_worker_max(plan, workers) + SLOTS_SPARE <= slots_max;
+    match options.workers {
+        Some(workers) if fits(workers) => Ok(workers),
+        Some(workers) => Err(Error::Machine(format!(
+            "{} clients do not fit on {workers} worker(s): a ring holds {slots_max} connections here (`ulimit -n`); leave \
+             --workers out, or raise the limit",
+            plan.clients()
+        ))),
+        None => (1..=plan.clients())
+            .find(|workers| fits(*workers))
+            .ok_or_else(|| Error::Machine(format!("a ring holds {slots_max} connections here, too few for this plan"))),
+    }
+}
+
+fn usage(pid: i32) -> Result<process::Usage, Error> {
+    process::usage(pid).ok_or_else(|| Error::Usage(format!("--broker-pid {pid}: there is no such process, or it is not readable")))
+}
+
+/// A run that goes on.
+struct Run<'a> {
+    plan: Arc<Plan>,
+    options: &'a Options,
+    expectation: Arc<Expectation>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    threads: Vec<JoinHandle<Result<Outcome, String>>>,
+    full: Receiver<Second>,
+    /// Where emptied histograms go back, one a worker.
+    empty: Vec<Sender<Histograms>>,
+    samples: Samples,
+    times: Times,
+    started: SystemTime,
+    ramp_s: f64,
+    failure: Option<Error>,
+}
+
+impl<'a> Run<'a> {
+    fn start(plan: Plan, options: &'a Options, expectation: Arc<Expectation>, workers: u32) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let plan = Arc::new(plan);
+        let shared = Arc::new(Shared::new(workers as usize));
+        let (full, from_workers) = mpsc::channel();
+        let mut run = Self {
+            options,
+            expectation,
+            shared,
+            clock,
+            threads: Vec::new(),
+            full: from_workers,
+            empty: Vec::new(),
+            samples: Samples::default(),
+            times: Times::default(),
+            started: SystemTime::now(),
+            ramp_s: 0.0,
+            failure: None,
+            plan,
+        };
+        let sources = if options.sources.is_empty() {
+            options.target.default_sources(run.plan.clients())
+        } else {
+            options.sources.clone()
+        };
+        let slots = layout::clients_of_a_worker_max(&run.plan, workers) + SLOTS_SPARE;
+        let setup = Setup {
+            plan: Arc::clone(&run.plan),
+            expectation: Arc::clone(&run.expectation),
+            address: options.target.address,
+            sources: sources.into(),
+            clock,
+            worker: 0,
+            workers,
+            slots,
+            idle: options.idle.unwrap_or_else(|| default_idle(workers)),
+            closed: options.window.map(|window| ClosedLoop { window }),
+            inflight_max: options.inflight_max,
+        };
+        for worker in 0..workers {
+            let (to_worker, empty) = mpsc::channel();
+            // Full at the end of a second while the coordinator may still add up the last one.
+            let _ = (to_worker.send(Histograms::new()), to_worker.send(Histograms::new()));
+            run.empty.push(to_worker);
+            run.spawn(Setup { worker, ..setup.clone() }, Exchange { full: full.clone(), empty })?;
+        }
+        Ok(run)
+    }
+
+    fn spawn(&mut self, setup: Setup, exchange: Exchange) -> Result<(), Error> {
+        let (worker, shared) = (setup.worker, Arc::clone(&self.shared));
+        let core = (!self.options.cores.is_empty()).then(|| self.options.cores[worker as usize % self.options.cores.len()]);
+        let body = move || {
+            if let Some(core) = core {
+                pin(core)?;
+            }
+            let of = (setup.worker, setup.workers);
+            let layout = lay_out(&setup.plan, &setup.expectation, of, setup.inflight_max).map_err(|e| e.to_string())?;
+            let mut worker = Worker::new(setup, layout, shared, exchange)?;
+            worker.run()?;
+            Ok(worker.into_outcome())
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("load-{worker}"))
+            .spawn(body)
+            .map_err(|e| Error::Machine(format!("worker {worker} could not be started: {e}")))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.options.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every client that is to connect has.
+    fn ramp(&mut self) {
+        let wanted: u64 = self.plan.groups.iter().filter(|g| g.connect).map(|g| u64::from(g.clients)).sum();
+        let (mut progress, mut progress_ns) = (0, 0);
+        loop {
+            let (now, total) = (self.clock.now_ns(), self.shared.total());
+            if total.connected >= wanted {
+                self.ramp_s = now as f64 / 1e9;
+                return;
+            }
+            if total.connected > progress {
+                (progress, progress_ns) = (total.connected, now);
+            }
+            self.failure = self.ramp_failure(&total, wanted, now - progress_ns);
+            if self.failure.is_some() || self.is_interrupted() {
+                self.ramp_s = progress_ns.max(1) as f64 / 1e9;
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn ramp_failure(&self, total: &Tally, wanted: u64, stalled_ns: u64) -> Option<Error> {
+        let first = || self.shared.first_error().unwrap_or_else(|| "nothing was heard of them".to_owned());
+        if self.threads.iter().any(JoinHandle::is_finished) {
+            return Some(Error::Machine("a worker ended".to_owned()));
+        }
+        let hopeless = total.established == 0 && (total.refused > 0 || total.dropped > 2 || total.failed > 10);
+        let slow = self.plan.connect_rate_per_s > 0.0 && self.plan.connect_rate_per_s < 0.2;
+        if hopeless || total.refused > 0 && stalled_ns > 1_000_000_000 || stalled_ns > RAMP_STALL_NS && !slow {
+            return Some(Error::NotConnected { connected: total.connected, wanted, first: first() });
+        }
+        None
+    }
+
+    /// Lets the load begin, and samples until it ends.
+    fn load(&mut self) {
+        if self.failure.is_some() || self.is_interrupted() {
+            self.times = Times::default();
+            return;
+        }
+        let start_ns = self.clock.now_ns() + LEAD_NS;
+        let measure_ns = start_ns + self.plan.warmup_ns;
+        self.times = Times { start_ns, measure_ns, end_ns: measure_ns + self.plan.duration_ns };
+        self.started = SystemTime::now() + Duration::from_nanos(LEAD_NS);
+        self.shared.begin_load(self.times);
+        // Samples are at whole seconds of the measured part, and where it begins and ends.
+        let warmup_s = self.plan.warmup_ns / 1_000_000_000;
+        let mut at_ns = measure_ns - warmup_s * 1_000_000_000;
+        if at_ns > start_ns {
+            self.sample_at(start_ns);
+        }
+        while at_ns < self.times.end_ns {
+            if self.sample_at(at_ns) {
+                return self.end_early();
+            }
+            at_ns += 1_000_000_000;
+        }
+        let end_ns = self.times.end_ns;
+        if self.sample_at(end_ns) {
+            self.end_early();
+        }
+    }
+
+    fn end_early(&mut self) {
+        let now = self.clock.now_ns();
+        self.shared.end_load(now);
+        self.times.end_ns = self.times.end_ns.min(now).max(self.times.measure_ns);
+        self.sample();
+    }
+
+    /// Waits until `at_ns` and samples. True, without sampling, when the run is to end now.
+    fn sample_at(&mut self, at_ns: u64) -> bool {
+        loop {
+            let left = at_ns.saturating_sub(self.clock.now_ns());
+            if left == 0 {
+                self.sample();
+                self.collect();
+                return false;
+            }
+            if self.is_interrupted() {
+                return true;
+            }
+            if self.threads.iter().any(JoinHandle::is_finished) {
+                self.failure = Some(Error::Machine("a worker ended".to_owned()));
+                return true;
+            }
+            std::thread::sleep(Duration::from_nanos(left.min(50_000_000)));
+        }
+    }
+
+    fn sample(&mut self) {
+        self.samples.list.push(Sample {
+            at_ns: self.clock.now_ns(),
+            tally: self.shared.total(),
+            broker: self.options.broker_pid.and_then(process::usage),
+            own_cpu_ns: own_cpu_ns(),
+        });
+    }
+
+    /// Takes the histograms that workers have sent, and gives them empty ones.
+    fn collect(&mut self) {
+        loop {
+            match self.full.try_recv() {
+                Ok(second) => {
+                    let emptied = self.samples.add(second).unwrap_or_else(Histograms::new);
+                    // Workers take their empty ones from their own channel; whichever has fewest gets this one in turn.
+                    if let Some(to) = self.empty.first() {
+                        let _ = to.send(emptied);
+                    }
+                    self.empty.rotate_left(1);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Waits for what is on its way, then lets everybody disconnect.
+    fn drain(&mut self) {
+        if self.times.end_ns > 0 {
+            let until = self.clock.now_ns() + self.plan.drain_ns;
+            while self.clock.now_ns() < until {
+                let total = self.shared.total();
+                if total.received >= total.expected && total.waiting == 0 || self.failure.is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.shared.begin_teardown();
+    }
+
+    fn finish(mut self, rss_before_bytes: Option<u64>) -> Result<Finished, Error> {
+        let mut outcomes = Vec::new();
+        for thread in std::mem::take(&mut self.threads) {
+            match thread.join() {
+                Ok(Ok(outcome)) => outcomes.push(outcome),
+                Ok(Err(error)) => self.failure = Some(Error::Machine(error)),
+                Err(_) => self.failure = Some(Error::Machine("a worker panicked".to_owned())),
+            }
+        }
+        self.collect();
+        if self.times.end_ns == 0
+            && let Some(failure) = self.failure.take_if(|f| !matches!(f, Error::NotConnected { connected: 1.., .. }))
+        {
+            return Err(failure);
+        }
+        let mut histograms = self.samples.total();
+        outcomes.iter().for_each(|o| histograms.add(&o.histograms));
+        let report = self.report(&outcomes, &histograms, rss_before_bytes);
+        let (started, failure) = (self.started, self.failure.take());
+        Ok(Finished { report, log: self.samples.into_log(self.times), histograms, started, failure })
+    }
+
+    fn report(&self, outcomes: &[Outcome], histograms: &Histograms, rss_before_bytes: Option<u64>) -> Report {
+        let total = self.shared.total();
+        let checked = outcome::check(&self.plan, &self.expectation, outcomes);
+        let sum = |of: fn(&crate::report::Checks) -> u64| checked.by_qos.values().map(of).sum();
+        let measured_s = self.times.end_ns.saturating_sub(self.times.measure_ns) as f64 / 1e9;
+        let per_s = |count: u64| if measured_s > 0.0 { (count as f64 / measured_s * 10.0).round() / 10.0 } else { 0.0 };
+        let summary = |metric| Summary::of(histograms.get(metric));
+        let encoded = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
+        let mut report = Report {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: self.plan.name.clone(),
+            target: self.options.target.url.clone(),
+            started_unix_ms: self.started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
+            outcome: self.outcome_name().to_owned(),
+            mode: if self.options.window.is_some() { "closed" } else { "open" }.to_owned(),
+            rate_per_s: if self.options.window.is_some() { 0.0 } else { self.plan.rate_per_s() },
+            duration_s: measured_s,
+            clients: u64::from(self.plan.clients()),
+            published: total.published_measured,
+            delivered: total.delivered_measured,
+            published_per_s: per_s(total.published_measured),
+            delivered_per_s: per_s(total.delivered_measured),
+            lost: sum(|c| c.lost),
+            duplicated: sum(|c| c.duplicated),
+            reordered: sum(|c| c.reordered),
+            corrupted: total.corrupted,
+            unexpected: total.unexpected,
+            unacknowledged: checked.unacknowledged,
+            missed_while_away: checked.missed_while_away,
+            missed_sends: checked.missed_sends + total.missed_sends,
+            latency_us: summary(Metric::Latency),
+            latency_uncorrected_us: summary(Metric::Uncorrected),
+            acknowledgement_us: summary(Metric::Acknowledgement),
+            lateness_us: summary(Metric::Lateness),
+            connect_us: summary(Metric::Connect),
+            catch_up_us: summary(Metric::CatchUp),
+            by_qos: checked.by_qos,
+            pairs_at_fault: checked.pairs,
+            connections: self.connections(&total),
+            generator: self.generator(&total, measured_s),
+            broker: self.broker(total.delivered_measured, rss_before_bytes),
+            intervals: self.samples.intervals(self.times),
+            histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
+        };
+        report.generator.limit = limit(&report);
+        report
+    }
+
+    fn outcome_name(&self) -> &'static str {
+        match (&self.failure, self.is_interrupted()) {
+            (Some(_), _) => "failed",
+            (None, true) => "interrupted",
+            (None, false) => "complete",
+        }
+    }
+
+    fn connections(&self, total: &Tally) -> Connections {
+        Connections {
+            established: total.established,
+            refused: total.refused,
+            failed: total.failed,
+            dropped: total.dropped,
+            sessions_lost: total.sessions_lost,
+            established_per_s: (total.established as f64 / self.ramp_s.max(1e-3)).round(),
+            first_error: self.shared.first_error(),
+        }
+    }
+
+    fn generator(&self, total: &Tally, measured_s: f64) -> Generator {
+        let busy_ns = self.shared.counters.iter().map(|c| c.load().busy_ns).max().unwrap_or(0);
+        let cpu_ns = self.measured().map_or(0, |(from, to)| to.own_cpu_ns - from.own_cpu_ns);
+        Generator {
+            workers: self.shared.counters.len() as u64,
+            cpu_s: cpu_ns as f64 / 1e9,
+            busy: if measured_s > 0.0 { (busy_ns as f64 / measured_s / 1e7).round() / 100.0 } else { 0.0 },
+            rss_bytes: process::usage(std::process::id() as i32).map_or(0, |u| u.rss_bytes),
+            held_back: total.held_back,
+            limit: None,
+        }
+    }
+
+    fn broker(&self, delivered: u64, rss_before_bytes: Option<u64>) -> Option<Broker> {
+        let pid = self.options.broker_pid?;
+        let (from, to) = self.measured()?;
+        let (before, after) = (from.broker?, to.broker?);
+        let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
+        Some(Broker {
+            pid,
+            cpu_s: cpu_ns / 1e9,
+            cpu_us_per_delivery: if delivered > 0 { (cpu_ns / delivered as f64).round() / 1e3 } else { 0.0 },
+            rss_bytes: after.rss_bytes,
+            rss_before_bytes: rss_before_bytes.unwrap_or(0),
+            rss_max_bytes: self.samples.rss_max_bytes(),
+        })
+    }
+
+    /// The samples at the begin and the end of the measured part.
+    fn measured(&self) -> Option<(&Sample, &Sample)> {
+        let from = self.samples.list.iter().find(|s| s.at_ns >= self.times.measure_ns)?;
+        let to = self.samples.list.iter().rfind(|s| s.at_ns > from.at_ns)?;
+        Some((from, to))
+    }
+}
+
+/// Why the generator was the limit, if it was: it came late although the broker took everything, or had no time left.
+fn limit(report: &Report) -> Option<String> {
+    const LATE_US: f64 = 1_000.0;
+    let (lateness, generator) = (&report.lateness_us, &report.generator);
+    if report.missed_sends > 0 && generator.held_back == 0 {
+        return Some(format!("{} messages that were due never left it", report.missed_sends));
+    }
+    if report.mode == "open" && lateness.p99 > LATE_US && lateness.p99 > report.latency_us.p99 / 4.0 {
+        return Some(format!("1% of the messages left it more than {:.0} us after they were due", lateness.p99));
+    }
+    if report.mode == "closed" && generator.busy > 0.95 {
+        return Some(format!("a worker was busy {:.0}% of the time; use more --workers", generator.busy * 100.0));
+    }
+    None
+}
+
+/// Spinning is exact, and right when the workers leave the broker a core.
+fn default_idle(workers: u32) -> Idle {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if (workers as usize) < cores { Idle::Spin } else { Idle::Park }
+}
+
+fn own_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn pin(core: usize) -> Result<(), String> {
+    let mut cores = rustix::thread::CpuSet::new();
+    if core >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(format!("--cores: there is no core {core}"));
+    }
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores).map_err(|e| format!("--cores: core {core} cannot be used: {e}"))
+}
