@@ -7,6 +7,7 @@ mod bystanders;
 mod program;
 mod raw;
 
+mod durable;
 mod hostile;
 mod mosquitto;
 mod rumqtt;
