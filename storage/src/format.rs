@@ -119,8 +119,9 @@ impl SegmentHeader {
         if version == 0 || header.id == 0 || !sized { Err(HeaderFault::Fields) } else { Ok(header) }
     }
 
-    /// Where the checksum of the record at `at` starts from: bound to the segment's salt and to the place, so that a record
-    /// is valid nowhere else.
+    /// What the checksum of the record at `at` is bound to besides its bytes: the segment's salt and the place, so that a
+    /// record is valid nowhere else.
+    #[inline]
     pub(crate) fn seed(&self, at: u32) -> u32 {
         self.salt.wrapping_add(at)
     }
@@ -150,19 +151,23 @@ impl RecordHeader {
         RecordHeader { body_len, kind: VOID, seq: 0, key: 0 }
     }
 
-    /// The header with the checksum over itself and `body`, whose parts follow one another in the log.
+    /// Appends the record to `target`: this header, the body whose parts follow one another, the padding.
     #[inline]
-    pub(crate) fn encode(&self, seed: u32, body: &[&[u8]]) -> [u8; RECORD_HEADER_BYTES] {
+    pub(crate) fn encode(&self, seed: u32, body: &[&[u8]], target: &mut Vec<u8>) {
+        let start = target.len();
+        let end = start + record_bytes(self.body_len as usize);
+        target.reserve(end - start);
         let mut bytes = [0; RECORD_HEADER_BYTES];
         bytes[4..8].copy_from_slice(&self.body_len.to_le_bytes());
         bytes[8..16].copy_from_slice(&(self.seq | u64::from(self.kind) << SEQ_BITS).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.key.to_le_bytes());
-        let mut crc = crc32c::crc32c_append(seed, &bytes[4..]);
+        target.extend_from_slice(&bytes);
         for part in body {
-            crc = crc32c::crc32c_append(crc, part);
+            target.extend_from_slice(part);
         }
-        bytes[0..4].copy_from_slice(&crc.to_le_bytes());
-        bytes
+        target.resize(end, 0);
+        let crc = checksum(seed, self.body_len, &target[start + CHECKED_FROM..]);
+        target[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     }
 
     pub(crate) fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> RecordHeader {
@@ -194,10 +199,21 @@ impl RecordHeader {
     }
 }
 
-/// Whether `record`, a header and its body without padding, carries the checksum of its place.
+/// The checksum covers a record from here on: whole words, also of the padding, as those are the quickest to check.
+const CHECKED_FROM: usize = 8;
+
+/// The checksum of a record: seed and length set its beginning, the rest of the record follows.
+#[inline]
+fn checksum(seed: u32, body_len: u32, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(seed ^ body_len.rotate_left(16), rest)
+}
+
+/// Whether `record`, with its padding, carries the checksum of its place.
 #[inline]
 pub(crate) fn is_intact(record: &[u8], seed: u32) -> bool {
-    record.first_chunk().is_some_and(|crc| u32::from_le_bytes(*crc) == crc32c::crc32c_append(seed, &record[4..]))
+    let Some(header) = record.first_chunk::<RECORD_HEADER_BYTES>() else { return false };
+    let (crc, body_len) = (u32::from_le_bytes(array(header, 0)), u32::from_le_bytes(array(header, 4)));
+    crc == checksum(seed, body_len, &record[CHECKED_FROM..])
 }
 
 /// Why a mark was written.

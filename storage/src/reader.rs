@@ -123,17 +123,16 @@ impl<'s, S: Source> Cursor<'s, S> {
             Ok(header) => header,
             Err(stop) => return Ok(Err(stop)),
         };
-        let len = RECORD_HEADER_BYTES + header.body_len as usize;
+        let padded = format::record_bytes(header.body_len as usize);
         let at = self.at;
-        let record = window.get(self.source, at, len, self.limit)?;
+        let record = window.get(self.source, at, padded, self.limit)?;
         if !format::is_intact(record, self.header.seed(at)) || !header.is_known() {
             return Ok(Err(Stop::Bad(Damage::Checksum)));
         }
-        let padded = format::record_bytes(header.body_len as usize) as u32;
-        self.at = at + padded;
-        let body = &record[RECORD_HEADER_BYTES..];
+        self.at = at + padded as u32;
+        let body = &record[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.body_len as usize];
         if let Some(kind) = header.kind() {
-            let place = RecordRef { at: Offset::new(self.header.id, at), len: padded };
+            let place = RecordRef { at: Offset::new(self.header.id, at), len: padded as u32 };
             let tombstone = header.is_tombstone();
             return Ok(Ok(Item::Record(Record { kind, tombstone, seq: header.seq, key: header.key, body, at: place })));
         }

@@ -195,17 +195,12 @@ impl<B: Backing> Log<B> {
         let Some(header) = record.first_chunk::<RECORD_HEADER_BYTES>().map(RecordHeader::decode) else {
             return Err(ReadError::Damaged(at.at));
         };
-        let len = RECORD_HEADER_BYTES + header.body_len as usize;
+        let body_end = RECORD_HEADER_BYTES + header.body_len as usize;
         let seed = segment.header.seed(at.at.byte());
-        match (record.get(..len), header.kind()) {
-            (Some(unpadded), Some(kind)) if format::is_intact(unpadded, seed) => Ok(Record {
-                kind,
-                tombstone: header.is_tombstone(),
-                seq: header.seq,
-                key: header.key,
-                body: &unpadded[RECORD_HEADER_BYTES..],
-                at,
-            }),
+        match (record.get(RECORD_HEADER_BYTES..body_end), header.kind()) {
+            (Some(body), Some(kind)) if format::is_intact(record, seed) => {
+                Ok(Record { kind, tombstone: header.is_tombstone(), seq: header.seq, key: header.key, body, at })
+            }
             _ => Err(ReadError::Damaged(at.at)),
         }
     }
@@ -270,13 +265,7 @@ impl<B: Backing> Log<B> {
     fn stage_record(&mut self, header: &RecordHeader, body: &[&[u8]]) -> RecordRef {
         let at = self.tail();
         let len = format::record_bytes(header.body_len as usize);
-        let start = self.stage.len();
-        self.stage.reserve(len);
-        self.stage.extend_from_slice(&header.encode(self.active.header.seed(at.byte()), body));
-        for part in body {
-            self.stage.extend_from_slice(part);
-        }
-        self.stage.resize(start + len, 0);
+        header.encode(self.active.header.seed(at.byte()), body, &mut self.stage);
         self.room = self.room.saturating_sub(len);
         RecordRef { at, len: len as u32 }
     }
