@@ -108,7 +108,7 @@ fn fan_out(c: &mut Criterion) {
             b.iter(|| {
                 let mut outgoing = Outgoing::from_shared(&message, &mut encoder);
                 for _ in 0..SUBSCRIBERS {
-                    black_box(bench.deliver(&mut outgoing, QoS::AtMostOnce));
+                    let _ = black_box(bench.deliver(&mut outgoing, QoS::AtMostOnce));
                     bench.sent();
                     while bench.out.pop_segment().is_some() {}
                 }
@@ -128,7 +128,7 @@ fn single(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let mut outgoing = Outgoing::new(Message::as_ref(&message), &mut encoder);
-                black_box(bench.deliver(&mut outgoing, QoS::AtMostOnce));
+                let _ = black_box(bench.deliver(&mut outgoing, QoS::AtMostOnce));
                 bench.sent();
             });
         });

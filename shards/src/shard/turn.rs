@@ -28,7 +28,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// How often counters are published, milliseconds.
+/// How often a shard that does not sleep publishes its counters, milliseconds.
 const PUBLISH_COUNTERS_MS: u64 = 100;
 /// How long a stopping shard lets clients take their last bytes, milliseconds.
 const STOP_GRACE_MS: u64 = 2_000;
@@ -52,6 +52,7 @@ impl Shard {
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
         let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
+        self.publish_counters(wait);
         self.turn(wait)?;
         if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
             *stop_at = self.core.local.now.plus_ms(STOP_GRACE_MS);
@@ -80,7 +81,6 @@ impl Shard {
         let more = self.core.take_steps();
         self.flush();
         self.idle.note(busy, more);
-        self.publish_counters();
         Ok(())
     }
 
@@ -191,9 +191,10 @@ impl Shard {
         }
     }
 
-    fn publish_counters(&mut self) {
+    /// Publishes the counters when they are due, and before a sleep, which may be long.
+    fn publish_counters(&mut self, wait: Wait) {
         let now = self.core.local.now;
-        if now >= self.counters_at {
+        if now >= self.counters_at || matches!(wait, Wait::Park { .. }) {
             self.counters_at = now.plus_ms(PUBLISH_COUNTERS_MS);
             self.control.counters.store(&self.core.counted());
         }
