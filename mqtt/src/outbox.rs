@@ -85,6 +85,17 @@ impl Outbox {
         self.tail.capacity() == 0
     }
 
+    /// Lends the tail a buffer, which is cleared; for an outbox that [wants one](Self::wants_buffer).
+    pub fn lend(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.tail = buffer;
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Takes the oldest piece; `None` when empty.
     pub fn pop_segment(&mut self) -> Option<Segment> {
         if let Some(segment) = self.segments.as_mut().and_then(|s| s.pop_front()) {

@@ -107,7 +107,7 @@ impl QoS {
 pub type PacketId = NonZeroU16;
 
 /// User Properties in their order: an encoded property section, whose other properties the iterator passes over.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct UserProperties<'a>(pub(crate) &'a [u8]);
 
 /// The properties of CONNECT, CONNACK, DISCONNECT and AUTH; which of them a packet may carry, the codec knows.
@@ -154,7 +154,7 @@ pub struct PublishProperties<'a> {
 }
 
 /// Subscription Identifiers: an encoded property section, whose other properties the iterator passes over.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct SubscriptionIdentifiers<'a>(pub(crate) &'a [u8]);
 
 /// CONNECT.
@@ -262,7 +262,7 @@ pub struct Subscribe<'a> {
 
 /// The filters of a SUBSCRIBE, as encoded and already checked; iterate for `(topic filter, options)`. Never empty
 /// [MQTT-3.8.3-2]. The text of a filter is well-formed UTF-8, but not yet checked as a filter: that is answered in SUBACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SubscribeFilters<'a>(pub(crate) &'a [u8]);
 
 /// UNSUBSCRIBE.
@@ -275,11 +275,11 @@ pub struct Unsubscribe<'a> {
 }
 
 /// The filters of an UNSUBSCRIBE, as encoded and already checked. Never empty [MQTT-3.10.3-2].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UnsubscribeFilters<'a>(pub(crate) &'a [u8]);
 
 /// A list of reason codes, a byte each, checked when it was decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ReasonCodes<'a>(pub(crate) &'a [u8]);
 
 /// SUBACK or UNSUBACK: a reason code for each filter, in order. The codec maps them for 3.x (0x80 for every failure).

@@ -55,12 +55,32 @@ pub fn validate_topic_name(topic_name: &str, levels_max: u16) -> Result<(), Topi
 /// The first byte that no Topic Name may hold: U+0000, `+` or `#`.
 #[inline]
 pub(crate) fn first_forbidden_in_name(text: &str) -> Option<u8> {
-    let forbidden = |byte: u8| byte == 0 || byte == b'+' || byte == b'#';
-    // Without an early exit the compiler makes this a loop over vectors; nearly every text passes.
-    if !text.bytes().fold(false, |found, byte| found | forbidden(byte)) {
-        return None;
+    let is_forbidden = |byte: u8| (byte == 0) | (byte == b'+') | (byte == b'#');
+    if any_byte(text.as_bytes(), is_forbidden) { text.bytes().find(|byte| is_forbidden(*byte)) } else { None }
+}
+
+/// Whether the text holds U+0000.
+#[inline]
+pub(crate) fn contains_null(text: &str) -> bool {
+    any_byte(text.as_bytes(), |byte| byte == 0)
+}
+
+/// Whether some byte is wanted. The bytes are taken in pieces, the last of which overlaps its neighbour: within a piece
+/// there is no branch, so that the compiler makes it a vector comparison. Most texts are short, and nearly all pass.
+#[inline]
+fn any_byte(bytes: &[u8], is_wanted: impl Fn(u8) -> bool + Copy) -> bool {
+    #[inline]
+    fn in_piece<const N: usize>(piece: &[u8; N], is_wanted: impl Fn(u8) -> bool) -> bool {
+        piece.iter().fold(0, |found, byte| found | u8::from(is_wanted(*byte))) != 0
     }
-    text.bytes().find(|byte| forbidden(*byte))
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (pieces, _) = bytes.as_chunks::<16>();
+        return in_piece(last, is_wanted) || pieces.iter().any(|piece| in_piece(piece, is_wanted));
+    }
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => in_piece(first, is_wanted) || in_piece(last, is_wanted),
+        _ => bytes.iter().any(|byte| is_wanted(*byte)),
+    }
 }
 
 fn validate_extent(topic: &str, levels_max: u16) -> Result<(), TopicError> {

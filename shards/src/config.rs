@@ -1,7 +1,12 @@
 //! What a set of shards is started with. The program fills it from its settings; here is what each field means to a shard.
 
+#[cfg(not(loom))]
+use crate::routing::Strategy;
+#[cfg(not(loom))]
 use ringtail_mqtt::limits::Limits;
+#[cfg(not(loom))]
 use std::net::SocketAddr;
+#[cfg(not(loom))]
 use std::path::PathBuf;
 
 /// How far a busy shard may wait to take more work at once.
@@ -17,6 +22,7 @@ pub enum Pacing {
 }
 
 /// Everything that a set of shards needs to know.
+#[cfg(not(loom))]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Number of shards, 1 to [`SHARDS_MAX`].
@@ -47,6 +53,8 @@ pub struct Config {
     pub retained_bytes_max: u64,
     /// Sessions that one shard keeps, connected or not.
     pub sessions_max: u32,
+    /// How the member of a shared subscription that takes a message is chosen.
+    pub shared_strategy: Strategy,
     /// Limits of each session.
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
@@ -56,6 +64,7 @@ pub struct Config {
 /// Most shards of one process: the width of a set of shards ([`crate::ShardSet`]).
 pub const SHARDS_MAX: usize = 128;
 
+#[cfg(not(loom))]
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -73,6 +82,7 @@ impl Default for Config {
             retained_messages_max: 10_000_000,
             retained_bytes_max: 8 << 30,
             sessions_max: 10_000_000,
+            shared_strategy: Strategy::default(),
             limits: Limits::default(),
             storage_dir: None,
         }

@@ -5,7 +5,31 @@
 
 pub mod config;
 pub mod mesh;
+
+// The model checker replaces the mesh's atomics by its own; nothing else of the crate is compiled for it.
+#[cfg(not(loom))]
+mod arena;
+#[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
+mod executor;
+#[cfg(not(loom))]
+pub mod routing;
+#[cfg(not(loom))]
+mod server;
+#[cfg(not(loom))]
+mod shard;
+#[cfg(not(loom))]
+mod table;
+#[cfg(not(loom))]
 pub mod wire;
+
+#[cfg(not(loom))]
+pub use counters::Counters;
+#[cfg(not(loom))]
+pub use executor::ExecutorError;
+#[cfg(not(loom))]
+pub use server::{Server, ShardPlace, StartError, StopError, Watch, start};
 
 /// A set of shards, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -82,7 +82,8 @@ impl Samples {
             connected: to.tally.connected,
             latency_us: latency.map_or_else(Summary::default, Summary::of),
             heat: latency.map_or_else(Vec::new, heat),
-            broker_cores: broker.map(|(f, t)| round(t.cpu_ns.saturating_sub(f.cpu_ns) as f64 / length_ns.max(1) as f64)),
+            broker_cores: broker
+                .map(|(f, t)| round(t.cpu_ns.saturating_sub(f.cpu_ns) as f64 / length_ns.max(1) as f64)),
             broker_rss_bytes: to.broker.map(|b| b.rss_bytes),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::error::{DecodeError, EncodeError};
 use super::frame;
+use super::properties;
 use super::property::PropertySet;
 use super::read::Reader;
 use super::write;
@@ -81,7 +82,7 @@ fn check_flags(flags: u8, version: ProtocolVersion) -> Result<(), DecodeError> {
 fn decode_will<'a>(flags: u8, version: ProtocolVersion, reader: &mut Reader<'a>) -> Result<Will<'a>, DecodeError> {
     let qos = QoS::from_bits((flags & WILL_QOS) >> WILL_QOS_SHIFT).ok_or(DecodeError::QoS)?; // [MQTT-3.1.2-12]
     let properties = if version == ProtocolVersion::V5 {
-        PublishProperties::decode(reader, PropertySet::WILL)?
+        PublishProperties::decode_section(properties::take_section(reader)?, PropertySet::WILL)?
     } else {
         PublishProperties::default()
     };

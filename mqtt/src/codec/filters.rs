@@ -7,6 +7,7 @@ use crate::packet::{
     ProtocolVersion, QoS, ReasonCodes, RetainHandling, SubscribeFilters, SubscriptionOptions, UnsubscribeFilters,
 };
 use crate::reason::ReasonCode;
+use std::fmt;
 
 const QOS: u8 = 0b0000_0011;
 const NO_LOCAL: u8 = 0b0000_0100;
@@ -55,6 +56,12 @@ impl<'a> SubscribeFilters<'a> {
     #[must_use]
     pub fn iter(&self) -> SubscribeFiltersIter<'a> {
         SubscribeFiltersIter(Reader::new(self.0))
+    }
+}
+
+impl fmt::Debug for SubscribeFilters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -119,6 +126,12 @@ impl<'a> UnsubscribeFilters<'a> {
     #[must_use]
     pub fn iter(&self) -> UnsubscribeFiltersIter<'a> {
         UnsubscribeFiltersIter(Reader::new(self.0))
+    }
+}
+
+impl fmt::Debug for UnsubscribeFilters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -208,6 +221,12 @@ impl<'a> ReasonCodes<'a> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for ReasonCodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

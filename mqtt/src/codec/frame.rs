@@ -33,7 +33,7 @@ pub fn frame(bytes: &[u8], packet_bytes_max: u32) -> Result<Frame, DecodeError> 
     let Some((&first_byte, rest)) = bytes.split_first() else {
         return Ok(Frame::Incomplete { needed_bytes: 2 });
     };
-    check_first_byte(first_byte)?;
+    FIRST_BYTES[first_byte as usize]?;
     let (remaining_length, length_bytes) = match Varint::read(rest)? {
         Varint::Incomplete => return Ok(Frame::Incomplete { needed_bytes: bytes.len() + 1 }),
         Varint::Complete { value, bytes } => (value as usize, bytes),
@@ -61,18 +61,28 @@ pub(super) fn split(bytes: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
     }
 }
 
+/// The verdict on each first byte: looked up, because every packet of every kind passes here.
+const FIRST_BYTES: [Result<(), DecodeError>; 256] = {
+    let mut verdicts = [Ok(()); 256];
+    let mut byte = 0;
+    while byte < verdicts.len() {
+        verdicts[byte] = check_first_byte(byte as u8);
+        byte += 1;
+    }
+    verdicts
+};
+
 /// Type and flags [MQTT-2.1.3-1], as far as they can be judged without knowing the version.
-#[inline]
-fn check_first_byte(first_byte: u8) -> Result<(), DecodeError> {
+const fn check_first_byte(first_byte: u8) -> Result<(), DecodeError> {
     const DUP: u8 = 0b1000;
     const QOS: u8 = 0b0110;
-    let packet_type = PacketType::from_first_byte(first_byte).ok_or(DecodeError::PacketTypeReserved)?;
+    let Some(packet_type) = PacketType::from_first_byte(first_byte) else {
+        return Err(DecodeError::PacketTypeReserved);
+    };
     match packet_type {
-        PacketType::Publish => match first_byte & (DUP | QOS) {
-            DUP => Err(DecodeError::DupWithQoS0),                 // [MQTT-3.3.1-2]
-            flags if flags & QOS == QOS => Err(DecodeError::QoS), // [MQTT-3.3.1-4]
-            _ => Ok(()),
-        },
+        PacketType::Publish if first_byte & (DUP | QOS) == DUP => Err(DecodeError::DupWithQoS0), // [MQTT-3.3.1-2]
+        PacketType::Publish if first_byte & QOS == QOS => Err(DecodeError::QoS),                 // [MQTT-3.3.1-4]
+        PacketType::Publish => Ok(()),
         // 3.1 allows DUP on these three; `decode` refuses it for later versions.
         PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe
             if first_byte & !DUP == packet_type.first_byte() =>

@@ -45,7 +45,7 @@ pub use publish_head::PublishHead;
 use crate::packet::{Packet, PacketType, ProtocolVersion};
 use read::Reader;
 
-/// The largest remaining length that a fixed header can say [MQTT-1.5.5].
+/// The largest remaining length that a fixed header can say (5.0, 2.1.4).
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;
 
 /// The largest packet that the protocol allows, bytes with the fixed header.
@@ -57,15 +57,17 @@ pub const PACKET_BYTES_MAX: usize = 1 + 4 + REMAINING_LENGTH_MAX;
 /// A [`DecodeError`] for everything that the version does not allow; its reason code says how to answer.
 #[inline]
 pub fn decode(bytes: &[u8], version: ProtocolVersion) -> Result<Packet<'_>, DecodeError> {
-    let (first_byte, body) = frame::split(bytes)?;
-    match first_byte >> 4 {
-        3 => publish::decode(first_byte, body, version).map(Packet::Publish),
-        4 => ack::decode(PacketType::PubAck, body, version).map(Packet::PubAck),
-        _ => decode_other(first_byte, body, version),
+    if let Some(packet) = ack::decode_short(bytes) {
+        return Ok(packet);
     }
+    let (first_byte, body) = frame::split(bytes)?;
+    if first_byte >> 4 == PacketType::Publish as u8 {
+        return publish::decode(first_byte, body, version);
+    }
+    decode_other(first_byte, body, version)
 }
 
-/// Everything but PUBLISH and PUBACK, kept out of line for the sake of those two.
+/// Everything but PUBLISH and short acknowledgements, kept out of line for the sake of those two.
 #[inline(never)]
 fn decode_other(first_byte: u8, body: &[u8], version: ProtocolVersion) -> Result<Packet<'_>, DecodeError> {
     let packet_type = PacketType::from_first_byte(first_byte).ok_or(DecodeError::PacketTypeReserved)?;
@@ -76,7 +78,7 @@ fn decode_other(first_byte: u8, body: &[u8], version: ProtocolVersion) -> Result
     match packet_type {
         PacketType::Connect => connect::decode(body).map(|connect| Packet::Connect(Box::new(connect))),
         PacketType::ConnAck => connack::decode(body, version).map(|connack| Packet::ConnAck(Box::new(connack))),
-        PacketType::Publish => publish::decode(first_byte, body, version).map(Packet::Publish),
+        PacketType::Publish => publish::decode(first_byte, body, version),
         PacketType::PubAck => ack::decode(packet_type, body, version).map(Packet::PubAck),
         PacketType::PubRec => ack::decode(packet_type, body, version).map(Packet::PubRec),
         PacketType::PubRel => ack::decode(packet_type, body, version).map(Packet::PubRel),

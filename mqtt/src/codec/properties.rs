@@ -1,7 +1,7 @@
 //! Property sections of the packets: from bytes to the structs of [`crate::packet`] and back.
 
 use super::error::{DecodeError, EncodeError};
-use super::property::{CheckedProperties, Property, PropertyReader, PropertySet};
+use super::property::{Property, PropertyReader, PropertySet, RawProperties, id};
 use super::read::Reader;
 use super::write;
 use crate::packet::{AckProperties, Properties, PublishProperties, QoS, SubscriptionIdentifiers, UserProperties};
@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 
 /// Takes a property section and its length off the front.
 #[inline]
-fn take_section<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+pub(super) fn take_section<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let bytes = reader.variable_byte_integer()?;
     reader.take(bytes as usize)
 }
@@ -21,16 +21,21 @@ fn append_section<'a>(
     allowed: PropertySet,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let users = user_properties.iter().map(|(name, value)| Property::User(name, value));
     write::length_prefixed(out, |out| {
-        for property in properties.chain(users) {
-            if !allowed.contains(property.id()) {
-                return Err(EncodeError::PropertyNotAllowed(property.id()));
-            }
-            property.append(out)?;
+        for property in properties {
+            append_allowed(property, allowed, out)?;
         }
+        user_properties.raw().for_each(|property| out.extend_from_slice(property.encoded));
         Ok(())
     })
+}
+
+fn append_allowed(property: Property<'_>, allowed: PropertySet, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if allowed.contains(property.id()) {
+        property.append(out)
+    } else {
+        Err(EncodeError::PropertyNotAllowed(property.id()))
+    }
 }
 
 impl<'a> Properties<'a> {
@@ -164,14 +169,8 @@ pub(super) fn append_subscription(
 }
 
 impl<'a> PublishProperties<'a> {
-    /// Reads a section with its length in front.
-    #[inline]
-    pub(super) fn decode(reader: &mut Reader<'a>, allowed: PropertySet) -> Result<Self, DecodeError> {
-        let section = take_section(reader)?;
-        if section.is_empty() { Ok(Self::default()) } else { Self::decode_section(section, allowed) }
-    }
-
-    fn decode_section(section: &'a [u8], allowed: PropertySet) -> Result<Self, DecodeError> {
+    /// Reads a section without its length.
+    pub(super) fn decode_section(section: &'a [u8], allowed: PropertySet) -> Result<Self, DecodeError> {
         let mut properties = Self { user_properties: UserProperties(section), ..Self::default() };
         let mut reader = PropertyReader::new(section, allowed);
         while let Some(property) = reader.next()? {
@@ -203,7 +202,9 @@ impl<'a> PublishProperties<'a> {
             out.extend_from_slice(section);
             return Ok(());
         }
-        self.forwarded().try_for_each(|property| property.append(out))
+        self.forwarded_single().try_for_each(|property| property.append(out))?;
+        self.user_properties.raw().for_each(|property| out.extend_from_slice(property.encoded));
+        Ok(())
     }
 
     /// The forwarded properties as [`Self::append_forwarded`] would give them, where the section that was received
@@ -211,24 +212,18 @@ impl<'a> PublishProperties<'a> {
     #[must_use]
     pub fn forwarded_raw(&self) -> Option<&'a [u8]> {
         let section = self.user_properties.0;
-        if section.is_empty() {
-            let nothing_else = self.forwarded_single().next().is_none();
-            return nothing_else.then_some(section);
-        }
         let mut singles = 0;
-        for property in CheckedProperties::new(section) {
+        for property in RawProperties::new(section) {
             // The fields are public, so they decide, not the section that some of them were read from.
-            let same = match property {
-                Property::PayloadFormatIndicator(value) => self.payload_format_indicator == Some(value),
-                Property::ContentType(value) => self.content_type == Some(value),
-                Property::ResponseTopic(value) => self.response_topic == Some(value),
-                Property::CorrelationData(value) => self.correlation_data == Some(value),
-                Property::User(..) => {
-                    continue;
-                }
+            let field = match property.id {
+                id::USER_PROPERTY => continue,
+                id::PAYLOAD_FORMAT_INDICATOR => self.payload_format_indicator == Some(property.value == [1]),
+                id::CONTENT_TYPE => is_text(property.value, self.content_type.map(str::as_bytes)),
+                id::RESPONSE_TOPIC => is_text(property.value, self.response_topic.map(str::as_bytes)),
+                id::CORRELATION_DATA => is_text(property.value, self.correlation_data),
                 _ => false,
             };
-            if !same {
+            if !field {
                 return None;
             }
             singles += 1;
@@ -247,12 +242,7 @@ impl<'a> PublishProperties<'a> {
         .flatten()
     }
 
-    fn forwarded(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
-        let users = self.user_properties.iter().map(|(name, value)| Property::User(name, value));
-        self.forwarded_single().chain(users)
-    }
-
-    fn all(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
+    fn not_forwarded_single(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
         [
             self.message_expiry_interval_s.map(Property::MessageExpiryInterval),
             self.topic_alias.map(Property::TopicAlias),
@@ -260,23 +250,32 @@ impl<'a> PublishProperties<'a> {
         ]
         .into_iter()
         .flatten()
-        .chain(self.subscription_identifiers.iter().map(Property::SubscriptionIdentifier))
-        .chain(self.forwarded())
     }
 
     /// Bytes of the section, without the length in front.
     pub(super) fn encoded_bytes(&self) -> usize {
-        self.all().map(|property| property.encoded_bytes()).sum()
+        let singles = self.not_forwarded_single().chain(self.forwarded_single());
+        let lists = self.subscription_identifiers.raw().chain(self.user_properties.raw());
+        singles.map(|property| property.encoded_bytes()).sum::<usize>()
+            + lists.map(|property| property.encoded.len()).sum::<usize>()
     }
 
     /// Appends the section, without the length in front.
     pub(super) fn append(&self, allowed: PropertySet, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.all().try_for_each(|property| {
-            if allowed.contains(property.id()) {
-                property.append(out)
-            } else {
-                Err(EncodeError::PropertyNotAllowed(property.id()))
+        for property in self.not_forwarded_single() {
+            append_allowed(property, allowed, out)?;
+        }
+        for property in self.subscription_identifiers.raw() {
+            if !allowed.contains(property.id) {
+                return Err(EncodeError::PropertyNotAllowed(property.id));
             }
-        })
+            out.extend_from_slice(property.encoded);
+        }
+        self.append_forwarded(out)
     }
+}
+
+/// Whether an encoded string or binary value is that of the field.
+fn is_text(value: &[u8], field: Option<&[u8]>) -> bool {
+    field.is_some_and(|field| value.get(2..) == Some(field))
 }

@@ -366,21 +366,64 @@ impl<'a> PropertyReader<'a> {
     }
 }
 
-/// The properties of a section that was checked when it was decoded or built.
-#[derive(Clone)]
-pub(super) struct CheckedProperties<'a>(Reader<'a>);
+/// A property of a section that was checked when it was decoded or built.
+#[derive(Clone, Copy)]
+pub(super) struct RawProperty<'a> {
+    pub(super) id: u8,
+    /// The encoded value.
+    pub(super) value: &'a [u8],
+    /// Identifier and value.
+    pub(super) encoded: &'a [u8],
+}
 
-impl<'a> CheckedProperties<'a> {
+/// The properties of a checked section, passed over without looking at their values.
+#[derive(Clone)]
+pub(super) struct RawProperties<'a>(Reader<'a>);
+
+impl<'a> RawProperties<'a> {
+    #[inline]
     pub(super) const fn new(section: &'a [u8]) -> Self {
         Self(Reader::new(section))
     }
 }
 
-impl<'a> Iterator for CheckedProperties<'a> {
-    type Item = Property<'a>;
+impl<'a> Iterator for RawProperties<'a> {
+    type Item = RawProperty<'a>;
 
-    fn next(&mut self) -> Option<Property<'a>> {
-        let id = self.0.byte().ok()?;
-        Property::read_value(id, &mut self.0).ok()
+    #[inline]
+    fn next(&mut self) -> Option<RawProperty<'a>> {
+        let encoded = self.0.rest();
+        let (&id, value) = encoded.split_first()?;
+        let mut reader = Reader::new(value);
+        skip_value(id, &mut reader).ok()?;
+        let value_bytes = value.len() - reader.rest().len();
+        self.0 = reader;
+        Some(RawProperty { id, value: &value[..value_bytes], encoded: &encoded[..1 + value_bytes] })
     }
+}
+
+/// Passes over the value of property `id` by its data type (table 2-4).
+fn skip_value(id: u8, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match id {
+        id::PAYLOAD_FORMAT_INDICATOR
+        | id::REQUEST_PROBLEM_INFORMATION
+        | id::REQUEST_RESPONSE_INFORMATION
+        | id::MAXIMUM_QOS
+        | id::RETAIN_AVAILABLE
+        | id::WILDCARD_SUBSCRIPTION_AVAILABLE
+        | id::SUBSCRIPTION_IDENTIFIER_AVAILABLE
+        | id::SHARED_SUBSCRIPTION_AVAILABLE => reader.take(1)?,
+        id::SERVER_KEEP_ALIVE | id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM | id::TOPIC_ALIAS => reader.take(2)?,
+        id::MESSAGE_EXPIRY_INTERVAL
+        | id::SESSION_EXPIRY_INTERVAL
+        | id::WILL_DELAY_INTERVAL
+        | id::MAXIMUM_PACKET_SIZE => reader.take(4)?,
+        id::SUBSCRIPTION_IDENTIFIER => return reader.variable_byte_integer().map(|_| ()),
+        id::USER_PROPERTY => {
+            reader.binary()?;
+            reader.binary()?
+        }
+        _ => reader.binary()?,
+    };
+    Ok(())
 }

@@ -2,22 +2,36 @@
 //! collected into one.
 
 use super::error::EncodeError;
-use super::property::{CheckedProperties, Property};
+use super::property::{Property, RawProperties, RawProperty, id};
+use super::read::Reader;
 use super::{REMAINING_LENGTH_MAX, write};
 use crate::packet::{SubscriptionIdentifiers, UserProperties};
+use std::fmt;
 use std::num::NonZeroU32;
 
 impl<'a> UserProperties<'a> {
     /// Name and value of each, in their order.
     #[must_use]
     pub fn iter(&self) -> UserPropertiesIter<'a> {
-        UserPropertiesIter(CheckedProperties::new(self.0))
+        UserPropertiesIter(RawProperties::new(self.0))
     }
 
     /// True when there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.raw().next().is_none()
+    }
+
+    /// Each as it is encoded.
+    #[inline]
+    pub(super) fn raw(&self) -> impl Iterator<Item = RawProperty<'a>> + use<'a> {
+        RawProperties::new(self.0).filter(|property| property.id == id::USER_PROPERTY)
+    }
+}
+
+impl fmt::Debug for UserProperties<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -40,16 +54,15 @@ impl<'a> IntoIterator for UserProperties<'a> {
 
 /// Iterates over [`UserProperties`].
 #[derive(Clone)]
-pub struct UserPropertiesIter<'a>(CheckedProperties<'a>);
+pub struct UserPropertiesIter<'a>(RawProperties<'a>);
 
 impl<'a> Iterator for UserPropertiesIter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.find_map(|property| match property {
-            Property::User(name, value) => Some((name, value)),
-            _ => None,
-        })
+        let property = self.0.find(|property| property.id == id::USER_PROPERTY)?;
+        let mut reader = Reader::new(property.value);
+        Some((reader.string().ok()?, reader.string().ok()?))
     }
 }
 
@@ -88,13 +101,26 @@ impl<'a> SubscriptionIdentifiers<'a> {
     /// Each, in their order.
     #[must_use]
     pub fn iter(&self) -> SubscriptionIdentifiersIter<'a> {
-        SubscriptionIdentifiersIter(CheckedProperties::new(self.0))
+        SubscriptionIdentifiersIter(RawProperties::new(self.0))
     }
 
     /// True when there is none.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.raw().next().is_none()
+    }
+
+    /// Each as it is encoded.
+    #[inline]
+    pub(super) fn raw(&self) -> impl Iterator<Item = RawProperty<'a>> + use<'a> {
+        RawProperties::new(self.0).filter(|property| property.id == id::SUBSCRIPTION_IDENTIFIER)
+    }
+}
+
+impl fmt::Debug for SubscriptionIdentifiers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -117,16 +143,14 @@ impl<'a> IntoIterator for SubscriptionIdentifiers<'a> {
 
 /// Iterates over [`SubscriptionIdentifiers`].
 #[derive(Clone)]
-pub struct SubscriptionIdentifiersIter<'a>(CheckedProperties<'a>);
+pub struct SubscriptionIdentifiersIter<'a>(RawProperties<'a>);
 
 impl Iterator for SubscriptionIdentifiersIter<'_> {
     type Item = NonZeroU32;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.find_map(|property| match property {
-            Property::SubscriptionIdentifier(identifier) => Some(identifier),
-            _ => None,
-        })
+        let property = self.0.find(|property| property.id == id::SUBSCRIPTION_IDENTIFIER)?;
+        Reader::new(property.value).variable_byte_integer().ok().and_then(NonZeroU32::new)
     }
 }
 

@@ -1,40 +1,52 @@
 //! PUBLISH (section 3.3), the packet that matters for speed.
 
 use super::error::{DecodeError, EncodeError};
+use super::properties;
 use super::property::PropertySet;
 use super::publish_head::Head;
 use super::read::Reader;
-use crate::packet::{PacketType, ProtocolVersion, Publish, PublishProperties, QoS};
+use crate::packet::{Packet, PacketType, ProtocolVersion, Publish, PublishProperties, QoS};
 
 const ALLOWED: PropertySet = PropertySet::of_packet(PacketType::Publish);
 
 /// Decodes the body; the flags of `first_byte` came past `frame`.
 #[inline]
-pub(super) fn decode(first_byte: u8, body: &[u8], version: ProtocolVersion) -> Result<Publish<'_>, DecodeError> {
+pub(super) fn decode(first_byte: u8, body: &[u8], version: ProtocolVersion) -> Result<Packet<'_>, DecodeError> {
     let mut reader = Reader::new(body);
     let topic_name = reader.topic_name()?; // [MQTT-3.3.2-1], [MQTT-3.3.2-2]
     let qos = QoS::from_bits(first_byte >> 1 & 0b11).ok_or(DecodeError::QoS)?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
-    let properties = if version == ProtocolVersion::V5 {
-        PublishProperties::decode(&mut reader, ALLOWED)?
-    } else {
-        PublishProperties::default()
+    let section = if version == ProtocolVersion::V5 { properties::take_section(&mut reader)? } else { &[] };
+    let packet = |properties| {
+        Packet::Publish(Publish {
+            dup: first_byte & 0b1000 != 0,
+            qos,
+            retain: first_byte & 0b0001 != 0,
+            topic_name,
+            packet_id,
+            properties,
+            payload: reader.rest(),
+        })
     };
-    if topic_name.is_empty() && properties.topic_alias.is_none() {
-        return Err(match version {
-            ProtocolVersion::V5 => DecodeError::TopicNameMissing,
-            ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => DecodeError::TopicName, // [MQTT-4.7.3-1]
-        });
+    if section.is_empty() {
+        if topic_name.is_empty() {
+            return Err(name_missing(version));
+        }
+        // Apart from the packet with properties, so that it is written once and where the caller wants it.
+        return Ok(packet(PublishProperties::default()));
     }
-    Ok(Publish {
-        dup: first_byte & 0b1000 != 0,
-        qos,
-        retain: first_byte & 0b0001 != 0,
-        topic_name,
-        packet_id,
-        properties,
-        payload: reader.rest(),
-    })
+    let properties = PublishProperties::decode_section(section, ALLOWED)?;
+    if topic_name.is_empty() && properties.topic_alias.is_none() {
+        return Err(name_missing(version));
+    }
+    Ok(packet(properties))
+}
+
+const fn name_missing(version: ProtocolVersion) -> DecodeError {
+    match version {
+        ProtocolVersion::V5 => DecodeError::TopicNameMissing,
+        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => DecodeError::TopicName, // [MQTT-4.7.3-1]
+    }
 }
 
 /// Appends a PUBLISH. The broker forwards messages with [`super::PublishHead`] instead; this is for clients and tests.

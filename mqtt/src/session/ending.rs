@@ -31,7 +31,7 @@ impl PendingWill {
         if will.retain && !limits.retain_available {
             return Err(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-13]
         }
-        super::publish::check_topic_name(will.topic_name, limits)?;
+        super::publish::check_levels(will.topic_name, limits)?;
         Self::new(will).map(Some)
     }
 

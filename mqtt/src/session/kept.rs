@@ -49,6 +49,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// What stands in the window for an identifier that is not in use.
+    pub(super) fn free() -> Self {
+        let subscription_ids = SubscriptionIds::AtMostOne(0);
+        Self { message: None, subscription_ids, sequence_low: 0, state: Sending::Free, retain: false, counted: false }
+    }
+
     pub(super) fn qos(&self) -> QoS {
         if self.state == Sending::AwaitPubAck { QoS::AtLeastOnce } else { QoS::ExactlyOnce }
     }

@@ -20,6 +20,10 @@ use std::num::NonZeroU16;
 /// Packet Identifiers go round through this many values.
 const IDS: u32 = 65_535;
 
+/// Entries that an empty window keeps memory for until the session is at rest: 1 KiB, so that a busy client does not
+/// cost an allocation for every message.
+const SPARE_ENTRIES: usize = 32;
+
 #[derive(Debug)]
 pub(super) struct Window {
     entries: VecDeque<Kept>,
@@ -103,24 +107,36 @@ impl Window {
     /// Ends the entry at `index`.
     fn free(&mut self, index: usize) {
         let entry = &mut self.entries[index];
-        entry.state = Sending::Free;
-        entry.message = None;
-        if entry.counted {
-            entry.counted = false;
-            self.active -= 1;
+        self.active -= u16::from(entry.counted);
+        if index > 0 {
+            *entry = Kept::free();
+            return;
         }
+        self.pop_front();
         while self.entries.front().is_some_and(|entry| entry.state == Sending::Free) {
-            self.first = self.id_at(1);
-            self.entries.pop_front();
+            self.pop_front();
         }
         self.unsent = self.unsent.min(self.entries.len() as u16); // a span is at most IDS
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new(); // a session at rest holds no memory for its window
+        if self.entries.is_empty() && self.entries.capacity() > SPARE_ENTRIES {
+            self.entries = VecDeque::new();
         }
+    }
+
+    /// Gives back the memory of an empty window: the session is at rest.
+    pub(super) fn trim(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        self.entries.pop_front();
+        self.first = self.first.checked_add(1).unwrap_or(PacketId::MIN);
     }
 
     /// A new connection: everything in flight is to be sent again, and no place is taken [MQTT-4.9.0-1].
     pub(super) fn restart(&mut self) {
+        self.trim();
         self.unsent = self.entries.len() as u16;
         self.active = 0;
         for entry in &mut self.entries {
@@ -173,15 +189,7 @@ impl Window {
         if self.entries.len() + gap >= Self::span_max(u16::MAX) {
             return Err(ReasonCode::PacketIdentifierInUse);
         }
-        let free = || Kept {
-            message: None,
-            subscription_ids: super::kept::SubscriptionIds::AtMostOne(0),
-            sequence_low: 0,
-            state: Sending::Free,
-            retain: false,
-            counted: false,
-        };
-        self.entries.extend(std::iter::repeat_with(free).take(gap));
+        self.entries.extend(std::iter::repeat_with(Kept::free).take(gap));
         self.entries.push_back(kept);
         self.unsent = self.entries.len() as u16;
         Ok(())
@@ -206,7 +214,7 @@ impl Window {
             idle.into_iter().all(|entry| entry.message.is_none() && !entry.counted),
             "a free entry holds nothing"
         );
-        debug_assert!(!self.entries.is_empty() || self.entries.capacity() == 0, "an empty window holds no memory");
+        debug_assert!(!self.entries.is_empty() || self.entries.capacity() <= SPARE_ENTRIES, "an empty window is small");
     }
 }
 

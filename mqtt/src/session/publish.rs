@@ -59,7 +59,22 @@ impl Session {
         limits: &Limits,
         now: Millis,
         out: &mut Outbox,
-    ) -> Result<Action<'p>, ReasonCode> {
+    ) -> Action<'p> {
+        self.inbound(publish, limits, now, out)
+            .map_or_else(Action::Close, |inbound| inbound.map_or(Action::None, Action::Publish))
+    }
+
+    /// The message of a PUBLISH, or `None` if it was routed before.
+    ///
+    /// # Errors
+    /// The reason to close the connection.
+    fn inbound<'p>(
+        &mut self,
+        publish: &Publish<'p>,
+        limits: &Limits,
+        now: Millis,
+        out: &mut Outbox,
+    ) -> Result<Option<Inbound<'p>>, ReasonCode> {
         if publish.qos > limits.maximum_qos {
             return Err(ReasonCode::QoSNotSupported); // [MQTT-3.2.2-11]
         }
@@ -69,11 +84,11 @@ impl Session {
         let topic_name = self.topic_name(publish, limits)?;
         if let Some(packet_id) = publish.packet_id {
             if publish.qos == QoS::ExactlyOnce && self.is_repeated(packet_id, out) {
-                return Ok(Action::None);
+                return Ok(None);
             }
             self.check_receive_maximum(limits)?;
         }
-        Ok(Action::Publish(Inbound {
+        Ok(Some(Inbound {
             topic_name,
             properties: forwarded_properties(publish)?,
             payload: publish.payload,
@@ -87,7 +102,7 @@ impl Session {
     /// Sets or resolves a topic alias.
     fn topic_name<'p>(&mut self, publish: &Publish<'p>, limits: &Limits) -> Result<TopicName<'p>, ReasonCode> {
         let Some(alias) = publish.properties.topic_alias else {
-            check_topic_name(publish.topic_name, limits)?;
+            check_levels(publish.topic_name, limits)?;
             return Ok(TopicName::Received(publish.topic_name));
         };
         if publish.topic_name.is_empty() {
@@ -95,7 +110,7 @@ impl Session {
             let Some(aliases) = aliases else { return Err(ReasonCode::ProtocolError) };
             return aliases.get(alias, limits.topic_alias_maximum).map(TopicName::Aliased);
         }
-        check_topic_name(publish.topic_name, limits)?;
+        check_levels(publish.topic_name, limits)?;
         let Extras { inbound_aliases, .. } = &mut **self.extras.get_or_insert_default();
         inbound_aliases.set(alias, limits.topic_alias_maximum, publish.topic_name)?;
         Ok(TopicName::Received(publish.topic_name))
@@ -130,8 +145,13 @@ impl Session {
 }
 
 /// The limits' say about a topic name, over what the codec has checked.
-pub(super) fn check_topic_name(topic_name: &str, limits: &Limits) -> Result<(), ReasonCode> {
-    validate_topic_name(topic_name, limits.topic_levels_max).map_err(|_| ReasonCode::TopicNameInvalid)
+pub(super) fn check_levels(topic_name: &str, limits: &Limits) -> Result<(), ReasonCode> {
+    // A name has at most one level more than it has bytes, so that nearly none needs a count.
+    let short = topic_name.len() < usize::from(limits.topic_levels_max);
+    if short || validate_topic_name(topic_name, limits.topic_levels_max).is_ok() {
+        return Ok(());
+    }
+    Err(ReasonCode::TopicNameInvalid)
 }
 
 /// What travels with the message to every subscriber: copied only where something else stood in between.

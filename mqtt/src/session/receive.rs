@@ -54,11 +54,7 @@ impl Session {
             return Action::Close(ReasonCode::ProtocolError); // [MQTT-3.1.0-1]
         }
         self.since = now;
-        if let Err(error) = packet.check_from_client() {
-            return Action::Close(ReasonCode::from(&error));
-        }
-        let result = match packet {
-            Packet::Publish(publish) => self.on_publish(publish, limits, now, out),
+        match packet {
             Packet::PubAck(ack) => self.on_acknowledged(ack.packet_id, Acknowledged::PubAck, out),
             Packet::PubRec(ack) if ack.reason.is_error() => {
                 self.on_acknowledged(ack.packet_id, Acknowledged::PubRecFailed, out)
@@ -66,29 +62,33 @@ impl Session {
             Packet::PubRec(ack) => self.on_acknowledged(ack.packet_id, Acknowledged::PubRec, out),
             Packet::PubComp(ack) => self.on_acknowledged(ack.packet_id, Acknowledged::PubComp, out),
             Packet::PubRel(ack) => self.on_pubrel(ack, out),
-            Packet::Subscribe(subscribe) => Ok(Action::Subscribe(*subscribe)),
-            Packet::Unsubscribe(unsubscribe) => Ok(Action::Unsubscribe(*unsubscribe)),
             Packet::PingReq => {
+                self.window.trim(); // who pings has nothing else to say
                 encode_pingresp(out.bytes_mut()); // [MQTT-3.12.4-1]
-                Ok(Action::None)
+                Action::None
             }
+            packet => match packet.check_from_client() {
+                Ok(()) => self.on_other(packet, limits, now, out),
+                Err(error) => Action::Close(ReasonCode::from(&error)),
+            },
+        }
+    }
+
+    /// The packets that a client may get wrong in more ways than their codec can see.
+    fn on_other<'p>(&mut self, packet: &'p Packet<'p>, limits: &Limits, now: Millis, out: &mut Outbox) -> Action<'p> {
+        match packet {
+            Packet::Publish(publish) => self.on_publish(publish, limits, now, out),
+            Packet::Subscribe(subscribe) => Action::Subscribe(*subscribe),
+            Packet::Unsubscribe(unsubscribe) => Action::Unsubscribe(*unsubscribe),
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect, limits),
             Packet::Auth(auth) => self.on_auth(auth),
-            // A second CONNECT [MQTT-3.1.0-2]; the others only a Server sends.
-            Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
-                Err(ReasonCode::ProtocolError)
-            }
-        };
-        result.unwrap_or_else(Action::Close)
+            // A second CONNECT [MQTT-3.1.0-2]; nothing else is left that a client may send.
+            _ => Action::Close(ReasonCode::ProtocolError),
+        }
     }
 
     /// PUBACK, PUBREC or PUBCOMP for what the server sent.
-    fn on_acknowledged<'p>(
-        &mut self,
-        packet_id: PacketId,
-        event: Acknowledged,
-        out: &mut Outbox,
-    ) -> Result<Action<'p>, ReasonCode> {
+    fn on_acknowledged<'p>(&mut self, packet_id: PacketId, event: Acknowledged, out: &mut Outbox) -> Action<'p> {
         let version = self.settings.version;
         let pubrel = |reason, out: &mut Outbox| {
             encode_ack(PacketType::PubRel, packet_id, reason, version, out.bytes_mut());
@@ -96,29 +96,29 @@ impl Session {
         match self.window.acknowledge(packet_id, event) {
             Ok(Step::Done { sequence_low }) => {
                 self.record(|session| Progress::Done { sequence: session.sequence(sequence_low) });
-                Ok(if self.has_backlog() { Action::Pump } else { Action::None })
+                if self.has_backlog() { Action::Pump } else { Action::None }
             }
             Ok(Step::Released { sequence_low }) => {
                 self.record(|session| Progress::Released { sequence: session.sequence(sequence_low) });
                 pubrel(ReasonCode::Success, out); // [MQTT-4.3.3-4]
-                Ok(Action::None)
+                Action::None
             }
             Ok(Step::Again) => {
                 pubrel(ReasonCode::Success, out);
-                Ok(Action::None)
+                Action::None
             }
             Err(ReasonCode::PacketIdentifierNotFound) => {
                 if event == Acknowledged::PubRec {
                     pubrel(ReasonCode::PacketIdentifierNotFound, out); // ends the exchange on the client's side
                 }
-                Ok(Action::None)
+                Action::None
             }
-            Err(reason) => Err(reason),
+            Err(reason) => Action::Close(reason),
         }
     }
 
     /// PUBREL: the identifier of the client's QoS 2 PUBLISH is free again [MQTT-4.3.3-11].
-    fn on_pubrel<'p>(&mut self, pubrel: &Ack<'_>, out: &mut Outbox) -> Result<Action<'p>, ReasonCode> {
+    fn on_pubrel<'p>(&mut self, pubrel: &Ack<'_>, out: &mut Outbox) -> Action<'p> {
         let packet_id = pubrel.packet_id;
         let released = match &mut self.ledger {
             Some(ledger) => ledger.release(packet_id),
@@ -130,33 +130,33 @@ impl Session {
                 ReasonCode::Success
             }
             Err(ReasonCode::PacketIdentifierNotFound) => ReasonCode::PacketIdentifierNotFound,
-            Err(reason) => return Err(reason),
+            Err(reason) => return Action::Close(reason),
         };
         self.free_ledger();
         encode_ack(PacketType::PubComp, packet_id, reason, self.settings.version, out.bytes_mut());
-        Ok(Action::None)
+        Action::None
     }
 
-    fn on_disconnect<'p>(&mut self, disconnect: &ReasonPacket<'_>, limits: &Limits) -> Result<Action<'p>, ReasonCode> {
+    fn on_disconnect<'p>(&mut self, disconnect: &ReasonPacket<'_>, limits: &Limits) -> Action<'p> {
         if let Some(asked_s) = disconnect.properties.session_expiry_interval_s {
             // A session that was to end with its connection cannot be kept (5.0, 3.14.2.2.2). Where the server allows
             // none, 0 may be its doing, and the answer stays 0.
             if self.is_transient() && asked_s != 0 && limits.session_expiry_max_s != 0 {
-                return Err(ReasonCode::ProtocolError);
+                return Action::Close(ReasonCode::ProtocolError);
             }
             self.settings.session_expiry_s = asked_s.min(limits.session_expiry_max_s);
         }
         // Only a Normal disconnection discards the will [MQTT-3.14.4-3].
         let with_will = disconnect.reason != ReasonCode::Success;
-        Ok(Action::Disconnect { with_will, reason: disconnect.reason })
+        Action::Disconnect { with_will, reason: disconnect.reason }
     }
 
-    fn on_auth<'p>(&mut self, auth: &'p ReasonPacket<'p>) -> Result<Action<'p>, ReasonCode> {
+    fn on_auth<'p>(&mut self, auth: &'p ReasonPacket<'p>) -> Action<'p> {
         let method = self.extras.as_ref().and_then(|extras| extras.authentication_method.as_deref());
         if method.is_none() || method != auth.properties.authentication_method {
-            return Err(ReasonCode::ProtocolError); // [MQTT-4.12.0-6], [MQTT-4.12.1-1]
+            return Action::Close(ReasonCode::ProtocolError); // [MQTT-4.12.0-6], [MQTT-4.12.1-1]
         }
-        Ok(Action::Auth(auth))
+        Action::Auth(auth)
     }
 
     /// The broker has decided about a PUBLISH of QoS 1 or 2 at once: PUBACK or PUBREC, in its turn. A reason of 0x80 or

@@ -424,9 +424,9 @@ mod tests {
                     assert_eq!(n, seen[usize::from(from)], "{from} to {me}");
                     seen[usize::from(from)] += 1;
                 });
-                for to in 0..3 {
-                    while sent[to] < MESSAGES && port.send(to as ShardId, sent[to]).is_ok() {
-                        sent[to] += 1;
+                for (to, sent) in (0..).zip(&mut sent) {
+                    while *sent < MESSAGES && port.send(to, *sent).is_ok() {
+                        *sent += 1;
                     }
                 }
                 for neighbour in port.flush() {

@@ -49,7 +49,7 @@ impl Buffers {
         let memory = Layout::from_size_align(entries * buffer_bytes as usize, PAGE_BYTES).ok()?;
         let buffers = Rc::new(Self {
             entries: allocate(ring).cast(),
-            memory: allocate(memory),
+            memory: touch(allocate(memory), memory),
             layouts: (ring, memory),
             count,
             buffer_bytes,
@@ -150,6 +150,16 @@ impl std::fmt::Debug for Received {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Received").field("index", &self.index).field("len_bytes", &self.len_bytes).finish()
     }
+}
+
+/// Has the kernel back every page now. All buffers go round under load, so each page would be touched anyway: better here
+/// than in the middle of a turn.
+fn touch(memory: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+    for offset in (0..layout.size()).step_by(PAGE_BYTES) {
+        // SAFETY: the offset lies inside the allocation of `layout`, which nobody else knows yet.
+        unsafe { memory.add(offset).write_volatile(0) };
+    }
+    memory
 }
 
 fn allocate(layout: Layout) -> NonNull<u8> {

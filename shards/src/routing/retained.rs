@@ -1,0 +1,205 @@
+//! The retained messages of the topics that this shard owns (3.3.1.3).
+
+use super::filters::has_wildcards;
+use super::text::Text;
+use ringtail_mqtt::message::Message;
+use ringtail_mqtt::time::Millis;
+use ringtail_mqtt::topic;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::rc::Rc;
+
+/// The store is full; the message is not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Full {
+    /// No room for another topic.
+    #[error("the most retained messages are kept already")]
+    Messages,
+    /// No room for so many bytes.
+    #[error("the most bytes of retained messages are kept already")]
+    Bytes,
+}
+
+/// Where a scan or a sweep goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor(Box<str>);
+
+/// A topic as the key: compared where it lies in the tree.
+struct Topic(Text<38>);
+
+const _: () = assert!(size_of::<Topic>() == 40);
+
+/// The retained messages, in the order of their topics.
+pub struct Retained {
+    messages: BTreeMap<Topic, Rc<Message>>,
+    bytes: u64,
+    /// How many of them expire at some time.
+    expiring: usize,
+    messages_max: u64,
+    bytes_max: u64,
+}
+
+impl Retained {
+    /// An empty store of at most so many messages and bytes ([`Message::memory_bytes`]).
+    #[must_use]
+    pub fn new(messages_max: u64, bytes_max: u64) -> Self {
+        Self { messages: BTreeMap::new(), bytes: 0, expiring: 0, messages_max, bytes_max }
+    }
+
+    /// Messages kept, those expired but not yet swept included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// True when nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Bytes of the messages kept.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload means
+    /// [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
+    ///
+    /// # Errors
+    /// [`Full`]; the topic's old message stays.
+    pub fn set(&mut self, message: Rc<Message>) -> Result<Option<Rc<Message>>, Full> {
+        let old_bytes = self.messages.get(message.topic_name().as_bytes()).map(|old| old.memory_bytes() as u64);
+        if old_bytes.is_none() && self.messages.len() as u64 >= self.messages_max {
+            return Err(Full::Messages);
+        }
+        let bytes = self.bytes - old_bytes.unwrap_or(0) + message.memory_bytes() as u64;
+        if bytes > self.bytes_max {
+            return Err(Full::Bytes);
+        }
+        self.bytes = bytes;
+        self.expiring += usize::from(expires(&message));
+        let old = self.messages.insert(Topic(message.topic_name().into()), message);
+        self.expiring -= usize::from(old.as_deref().is_some_and(expires));
+        Ok(old)
+    }
+
+    /// Removes the message of a topic [MQTT-3.3.1-6].
+    pub fn remove(&mut self, topic_name: &str) -> Option<Rc<Message>> {
+        let old = self.messages.remove(topic_name.as_bytes())?;
+        self.bytes -= old.memory_bytes() as u64;
+        self.expiring -= usize::from(expires(&old));
+        Some(old)
+    }
+
+    /// The message of a topic, unless it has expired.
+    #[must_use]
+    pub fn get(&self, topic_name: &str, now: Millis) -> Option<&Rc<Message>> {
+        self.messages.get(topic_name.as_bytes()).filter(|message| message.expires_at > now)
+    }
+
+    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, looking at no more than
+    /// `slice_max` topics; what it returns is where to go on. What is set or removed between two slices is seen or not,
+    /// by its place; everything else is found once.
+    #[must_use]
+    pub fn scan(
+        &self,
+        filter: &str,
+        cursor: Option<&Cursor>,
+        slice_max: usize,
+        now: Millis,
+        mut found: impl FnMut(&Rc<Message>),
+    ) -> Option<Cursor> {
+        if !has_wildcards(filter) {
+            self.get(filter, now).into_iter().for_each(found);
+            return None;
+        }
+        let prefix = literal_prefix(filter);
+        if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
+            // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
+            self.get(parent, now).into_iter().for_each(&mut found);
+        }
+        let start = cursor.map_or(Bound::Included(prefix.as_bytes()), |cursor| Bound::Excluded(cursor.0.as_bytes()));
+        let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
+        let mut last = None;
+        for (topic, message) in range.by_ref().take(slice_max.max(1)) {
+            if !topic.0.as_bytes().starts_with(prefix.as_bytes()) {
+                return None;
+            }
+            if message.expires_at > now && topic::matches(filter, topic.0.as_str()) {
+                found(message);
+            }
+            last = Some(topic);
+        }
+        let goes_on = range.next().is_some_and(|(topic, _)| topic.0.as_bytes().starts_with(prefix.as_bytes()));
+        last.filter(|_| goes_on).map(|topic| Cursor(topic.0.as_str().into()))
+    }
+
+    /// Removes the expired ones among the next `slice_max` messages, and hands each to `expired`; what it returns is where to
+    /// go on.
+    #[must_use]
+    pub fn sweep(
+        &mut self,
+        cursor: Option<&Cursor>,
+        slice_max: usize,
+        now: Millis,
+        mut expired: impl FnMut(Rc<Message>),
+    ) -> Option<Cursor> {
+        if self.expiring == 0 {
+            return None;
+        }
+        let start = cursor.map_or(Bound::Unbounded, |cursor| Bound::Excluded(cursor.0.as_bytes()));
+        let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
+        let mut gone = Vec::new();
+        let mut last = None;
+        for (topic, message) in range.by_ref().take(slice_max.max(1)) {
+            if message.expires_at <= now {
+                gone.push(Rc::clone(message));
+            }
+            last = Some(topic);
+        }
+        let last = last.filter(|_| range.next().is_some()).map(|topic| Cursor(topic.0.as_str().into()));
+        for message in gone {
+            self.remove(message.topic_name()).into_iter().for_each(&mut expired);
+        }
+        last
+    }
+}
+
+fn expires(message: &Message) -> bool {
+    message.expires_at != Millis::NEVER
+}
+
+/// What every topic name that `filter` matches begins with, but for the parent level of a final `/#`.
+fn literal_prefix(filter: &str) -> &str {
+    &filter[..filter.find(['+', '#']).unwrap_or(filter.len())]
+}
+
+impl Borrow<[u8]> for Topic {
+    fn borrow(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl PartialEq for Topic {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes() == other.0.as_bytes()
+    }
+}
+
+impl Eq for Topic {}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_bytes().cmp(other.0.as_bytes())
+    }
+}

@@ -1,0 +1,286 @@
+//! Starting and stopping a set of shards.
+//!
+//! Every shard builds its wire on its own thread (a ring belongs to the thread that made it), tells the others its handle,
+//! and serves once all have. Nothing here is on the message path.
+
+use crate::ShardId;
+use crate::config::Config;
+use crate::counters::{Counters, PublishedCounters};
+use crate::executor::{self, Background, Executor, ExecutorError};
+use crate::mesh::{Port, TooManyNeighbours, mesh};
+use crate::routing::Seed;
+use crate::shard::{Clock, Control, Core, Idle, Mail, Shard};
+use crate::wire::{self, Wire, WireConfig, WireError, WireHandle};
+use ringtail_mqtt::time::Millis;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+/// Connections that wait to be accepted, of each listener of each shard.
+const BACKLOG: i32 = 4_096;
+/// Mails that wait beside a full ring. Publishers are held back long before; so only a storm of other mail comes near.
+const OVERFLOW_MAX: usize = 1 << 20;
+
+/// The shards did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address to listen on is not to be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A wire ring could not be made.
+    #[error("shard {shard}: {source}")]
+    Wire {
+        /// The shard.
+        shard: usize,
+        /// Why.
+        source: WireError,
+    },
+    /// An executor could not be started.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// More shards than the mesh connects.
+    #[error(transparent)]
+    Mesh(#[from] TooManyNeighbours),
+    /// A shard ended before it served.
+    #[error("shard {0} ended while it started")]
+    Ended(usize),
+}
+
+/// A shard ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Its ring failed.
+    #[error("shard {shard} failed: {source}")]
+    Failed {
+        /// The shard.
+        shard: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its executor failed.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+/// Where a shard runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardPlace {
+    /// The shard.
+    pub shard: usize,
+    /// The core it is pinned to.
+    pub core: Option<usize>,
+}
+
+/// A running set of shards.
+pub struct Server {
+    listeners: Vec<SocketAddr>,
+    places: Vec<ShardPlace>,
+    controls: Vec<Arc<Control>>,
+    executors: Vec<Executor<io::Result<()>>>,
+    ended: Option<mpsc::Receiver<ShardEnded>>,
+}
+
+/// Waits for a shard to end; see [`Server::watch`].
+pub struct Watch(Option<mpsc::Receiver<ShardEnded>>);
+
+impl Watch {
+    /// Returns when a shard has ended: because the server was stopped, or because the shard failed, which
+    /// [`Server::stop`] then reports.
+    pub fn wait(self) {
+        if let Some(ended) = self.0 {
+            // An error means that every shard has ended.
+            let _ = ended.recv();
+        }
+    }
+}
+
+/// A shard has ended.
+struct ShardEnded;
+
+/// What a starting shard tells the thread that starts it.
+struct Started {
+    shard: usize,
+    made: Result<(WireHandle, Arc<Control>), WireError>,
+}
+
+/// Starts the shards of `config`; returns when all of them serve.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running that was started.
+pub fn start(config: Config) -> Result<Server, StartError> {
+    let listeners = bind(&config)?;
+    let addresses = listeners.iter().map(|l| l[0].0).collect();
+    let shards = config.shards;
+    let ports = mesh::<Mail>(shards, config.mesh_slots, OVERFLOW_MAX)?;
+    let config = Arc::new(config);
+    let seed = Seed::new([(); 2].map(|()| RandomState::new().hash_one("topics")));
+    let (started, starts) = mpsc::channel();
+    let mut per_shard: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        for (shard, (_, listener)) in listener.into_iter().enumerate() {
+            per_shard[shard].push(listener);
+        }
+    }
+    let (ended, ends) = mpsc::channel();
+    let mut executors = Vec::new();
+    let mut go = Vec::new();
+    let mut places = Vec::new();
+    for (shard, (port, listeners)) in ports.into_iter().zip(per_shard).enumerate() {
+        let core = (!config.cores.is_empty()).then(|| config.cores[shard % config.cores.len()]);
+        places.push(ShardPlace { shard, core });
+        let (sender, receiver) = mpsc::channel();
+        go.push(sender);
+        let seat =
+            Seat { shard, seed, config: Arc::clone(&config), port, listeners, started: started.clone(), go: receiver };
+        let ended = ended.clone();
+        executors.push(executor::spawn(shard, core, move || async move {
+            let result = seat.serve().await;
+            // Nobody may be watching.
+            let _ = ended.send(ShardEnded);
+            result
+        })?);
+    }
+    drop((started, ended));
+    let mut handles: Vec<Option<(WireHandle, Arc<Control>)>> = (0..shards).map(|_| None).collect();
+    for shard in 0..shards {
+        let start = starts.recv().map_err(|_| StartError::Ended(shard))?;
+        let made = start.made.map_err(|source| StartError::Wire { shard: start.shard, source })?;
+        handles[start.shard] = Some(made);
+    }
+    let (neighbours, controls): (Vec<_>, Vec<_>) = handles.into_iter().flatten().unzip();
+    let neighbours: Arc<[WireHandle]> = neighbours.into();
+    for (shard, go) in go.iter().enumerate() {
+        go.send(Arc::clone(&neighbours)).map_err(|_| StartError::Ended(shard))?;
+    }
+    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends) })
+}
+
+/// Binds every address once for each shard. A port 0 is chosen by the first.
+fn bind(config: &Config) -> Result<Vec<Vec<(SocketAddr, TcpListener)>>, StartError> {
+    let mut bound = Vec::new();
+    for address in &config.listeners {
+        let mut of_shards = Vec::new();
+        let mut address = *address;
+        for _ in 0..config.shards {
+            let listener = wire::listen_reuseport(address, BACKLOG)
+                .and_then(|listener| Ok((listener.local_addr()?, listener)))
+                .map_err(|source| StartError::Listen { address, source })?;
+            address = listener.0;
+            of_shards.push(listener);
+        }
+        bound.push(of_shards);
+    }
+    Ok(bound)
+}
+
+/// What a shard is started with.
+struct Seat {
+    shard: usize,
+    seed: Seed,
+    config: Arc<Config>,
+    port: Port<Mail>,
+    listeners: Vec<TcpListener>,
+    started: mpsc::Sender<Started>,
+    go: mpsc::Receiver<Arc<[WireHandle]>>,
+}
+
+impl Seat {
+    /// On the shard's own thread: makes the wire, waits for the neighbours, turns.
+    async fn serve(self) -> io::Result<()> {
+        let wire_config = WireConfig {
+            slots: self.config.connections_max,
+            receive_buffers: self.config.receive_buffers,
+            receive_buffer_bytes: self.config.receive_buffer_bytes,
+            ..WireConfig::default()
+        };
+        let mut wire = match Wire::new(&wire_config) {
+            Ok(wire) => wire,
+            Err(error) => {
+                // The starting thread is gone only if another shard failed before.
+                let _ = self.started.send(Started { shard: self.shard, made: Err(error) });
+                return Ok(());
+            }
+        };
+        let control = Arc::new(Control {
+            stop: AtomicBool::new(false),
+            bell: wire.bell(),
+            counters: PublishedCounters::default(),
+        });
+        let made = Ok((wire.handle(), Arc::clone(&control)));
+        let _ = self.started.send(Started { shard: self.shard, made });
+        // Nothing else runs on this executor yet, so waiting here holds up nobody. No answer: another shard did not start.
+        let Ok(neighbours) = self.go.recv() else { return Ok(()) };
+        for (tag, listener) in self.listeners.into_iter().enumerate() {
+            wire.listen(listener, tag as u32);
+        }
+        let clock = Clock::new();
+        let idle = Idle::new(self.config.spin_us, self.config.pacing);
+        let core = Core::new(self.shard as ShardId, self.seed, self.config, self.port, clock.now());
+        let shard =
+            Shard { wire, core, events: Vec::new(), neighbours, control, clock, idle, counters_at: Millis::default() };
+        Shard::run(Rc::new(RefCell::new(shard)), Background::new()).await
+    }
+}
+
+impl Server {
+    /// The addresses that are listened on, with the ports that were chosen.
+    #[must_use]
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// The shards and their cores.
+    #[must_use]
+    pub fn shards(&self) -> &[ShardPlace] {
+        &self.places
+    }
+
+    /// The counters of all shards together, as they were published last (within 100 ms under load, at once when a shard goes to sleep).
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for control in &self.controls {
+            sum.add(&control.counters.load());
+        }
+        sum
+    }
+
+    /// To wait for the end of a shard on another thread. The first caller gets it; the watches of later ones end at once.
+    pub fn watch(&mut self) -> Watch {
+        Watch(self.ended.take())
+    }
+
+    /// Tells every client that the server shuts down, lets what was sent reach them, and stops the shards.
+    ///
+    /// # Errors
+    /// [`StopError`] of the first shard that failed, at any time since the start.
+    pub fn stop(self) -> Result<Counters, StopError> {
+        for control in &self.controls {
+            control.stop.store(true, Ordering::Relaxed);
+            control.bell.ring();
+        }
+        let mut first = Ok(());
+        for (shard, executor) in self.executors.into_iter().enumerate() {
+            let ended = match executor.join() {
+                Ok(ended) => ended.map_err(|source| StopError::Failed { shard, source }),
+                Err(error) => Err(error.into()),
+            };
+            first = first.and(ended);
+        }
+        first?;
+        let mut sum = Counters::default();
+        for control in &self.controls {
+            sum.add(&control.counters.load());
+        }
+        Ok(sum)
+    }
+}

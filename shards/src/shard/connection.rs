@@ -1,0 +1,140 @@
+//! A connection as its shard sees it, and the table of them.
+//!
+//! An idle connection holds this struct and nothing else: no receive buffer (those belong to the wire's ring) and no send
+//! buffer (the outbox borrows one from the pool when there is something to say).
+
+use crate::arena::Arena;
+use crate::shard::pool::Pool;
+use crate::wire::Slot;
+use ringtail_mqtt::outbox::Outbox;
+use ringtail_mqtt::packet::ProtocolVersion;
+use ringtail_mqtt::time::Millis;
+use std::net::SocketAddr;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No whole CONNECT yet.
+    Connecting,
+    /// Bound to its session.
+    Live,
+    /// Refused or ended: what the outbox holds is sent, then the descriptor is closed.
+    Draining,
+    /// The descriptor is being closed, or moved to another shard.
+    Closing,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    pub slot: Slot,
+    pub phase: Phase,
+    pub version: ProtocolVersion,
+    /// A receive is armed; its last event is still to come.
+    pub receiving: bool,
+    /// A send is in flight; its event is still to come.
+    pub sending: bool,
+    /// The client said that it is a bridge (3.x).
+    pub bridge: bool,
+    /// In the list of connections to flush.
+    pub dirty: bool,
+    /// Not read, because a subscriber or a ring cannot take more.
+    pub held: bool,
+    /// A SUBACK is in the outbox whose announcement waits for room in a ring.
+    pub awaits_mesh: bool,
+    /// When a connection without CONNECT is closed.
+    pub connect_by: Millis,
+    /// The session it is bound to while [`Phase::Live`].
+    pub session: u32,
+    pub peer: SocketAddr,
+    /// The start of a packet whose end has not come.
+    pub partial: Vec<u8>,
+    pub outbox: Outbox,
+}
+
+const _: () = assert!(size_of::<Connection>() <= 128, "an idle connection costs what this struct costs");
+
+impl Connection {
+    pub(crate) fn new(slot: Slot, peer: SocketAddr, connect_by: Millis) -> Self {
+        Self {
+            slot,
+            phase: Phase::Connecting,
+            version: ProtocolVersion::V3_1_1,
+            receiving: false,
+            sending: false,
+            dirty: false,
+            held: false,
+            bridge: false,
+            awaits_mesh: false,
+            connect_by,
+            session: u32::MAX,
+            peer,
+            partial: Vec::new(),
+            outbox: Outbox::default(),
+        }
+    }
+}
+
+/// The connections of a shard by number. The number is the wire's token.
+pub(crate) struct Connections {
+    arena: Arena<Connection>,
+    /// Connections with something to say.
+    pub dirty: Vec<u32>,
+}
+
+impl Connections {
+    pub(crate) const fn new() -> Self {
+        Self { arena: Arena::new(), dirty: Vec::new() }
+    }
+
+    pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
+        self.arena.insert(connection)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Connection> {
+        self.arena.get_mut(number)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> Option<&Connection> {
+        self.arena.get(number)
+    }
+
+    /// The outbox to write to, with a buffer and marked to be flushed; `None` when there is no such connection.
+    #[inline]
+    pub(crate) fn writable(&mut self, number: u32, pool: &mut Pool) -> Option<&mut Outbox> {
+        let connection = self.arena.get_mut(number)?;
+        if connection.outbox.wants_buffer() {
+            connection.outbox.lend(pool.take());
+        }
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(number);
+        }
+        Some(&mut connection.outbox)
+    }
+
+    /// Remembers that the connection has something to say.
+    pub(crate) fn mark_dirty(&mut self, number: u32) {
+        if let Some(connection) = self.arena.get_mut(number)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(number);
+        }
+    }
+
+    /// Forgets a connection whose last event has come.
+    pub(crate) fn remove(&mut self, number: u32) {
+        self.arena.remove(number);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// The numbers of all connections.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.arena.ids().collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! How connections and sessions end.
+
+use crate::routing::Announcement;
+use crate::shard::connection::Phase;
+use crate::shard::mail::Mail;
+use crate::shard::sessions::Membership;
+use crate::shard::{Core, Request};
+use ringtail_mqtt::message::Message;
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::DetachCause;
+
+impl Core {
+    /// Ends a live connection from this side: tells the client why, unbinds the session, closes when all is sent.
+    pub(crate) fn disconnect(&mut self, number: u32, reason: ReasonCode, cause: DetachCause) {
+        if let Some((entry, outbox)) = self.local.live(number) {
+            tracing::debug!(client_id = entry.session.client_id(), ?reason, "disconnected");
+            entry.session.disconnect(reason, None, outbox);
+            self.detach(number, cause);
+        }
+        self.drain(number);
+    }
+
+    /// Nothing more is read or routed; what the outbox holds is sent, then the descriptor is closed.
+    pub(crate) fn drain(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase == Phase::Closing {
+            return;
+        }
+        connection.phase = Phase::Draining;
+        connection.partial = Vec::new();
+        self.requests.push(Request::Close(number));
+    }
+
+    /// The connection of a session is gone: its will, its expiry, and what it left behind.
+    pub(crate) fn detach(&mut self, number: u32, cause: DetachCause) {
+        let Some(session) = self.unbind(number) else { return };
+        self.scans.forget(session);
+        let now = self.local.now;
+        let Some(entry) = self.local.sessions.get_mut(session) else { return };
+        let detached = entry.session.detach(cause, now);
+        if let Some(will) = detached.will {
+            self.publish_will(&will);
+        }
+        if detached.ends_now {
+            self.end_session(session);
+        } else {
+            self.set_members_online(session, false);
+            self.file_timer(session);
+        }
+    }
+
+    /// Ends a session: its subscriptions go, and a will that was still waiting is published [MQTT-3.1.3-9].
+    pub(crate) fn end_session(&mut self, session: u32) {
+        let Some(mut entry) = self.local.sessions.remove(session) else { return };
+        self.scans.forget(session);
+        for membership in std::mem::take(&mut entry.memberships) {
+            self.local.counters.subscriptions -= 1;
+            let announcement = match membership {
+                Membership::Filter(filter) => self
+                    .subscriptions
+                    .remove(filter, session)
+                    .and_then(|removed| removed.announce)
+                    .map(Announcement::Remove),
+                Membership::Group(group) => self.shared.leave(group, session),
+            };
+            announcement.into_iter().for_each(|announcement| self.announce(&announcement));
+        }
+        if let Some(will) = entry.session.end(self.local.now) {
+            self.publish_will(&will);
+        }
+    }
+
+    /// Its shared subscriptions learn that a session has got, or lost, its connection.
+    pub(crate) fn set_members_online(&mut self, session: u32, online: bool) {
+        let Some(entry) = self.local.sessions.get(session) else { return };
+        let groups: Vec<_> = entry
+            .memberships
+            .iter()
+            .filter_map(|membership| match membership {
+                Membership::Group(group) => Some(*group),
+                Membership::Filter(_) => None,
+            })
+            .collect();
+        for group in groups {
+            if let Some(announcement) = self.shared.set_online(group, session, online) {
+                self.announce(&announcement);
+            }
+        }
+    }
+
+    pub(crate) fn publish_will(&mut self, will: &Message) {
+        self.publish(&will.as_ref(), None);
+    }
+
+    /// Tells every shard what it has to know of a change here; this one too, when it is of a shared subscription, whose
+    /// members everywhere the publisher's shard chooses from.
+    pub(crate) fn announce(&mut self, announcement: &Announcement) {
+        if matches!(announcement, Announcement::Group { .. }) {
+            self.remote.apply(self.id, announcement);
+        }
+        let own = self.id;
+        for shard in (0..self.shards).filter(|shard| *shard != own) {
+            self.post(shard, Mail::Announce(Box::new(announcement.clone())));
+        }
+    }
+}

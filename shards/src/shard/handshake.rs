@@ -1,0 +1,187 @@
+//! CONNECT: to which shard the client belongs, what becomes of the session that was there, and the hand-over.
+
+use super::{Arriving, Core, Request};
+use crate::shard::connection::Phase;
+use crate::shard::inbound::Flow;
+use crate::shard::mail::{HandOver, Mail};
+use crate::shard::sessions::NONE;
+use crate::wire::Slot;
+use ringtail_mqtt::codec::{self, DecodeError};
+use ringtail_mqtt::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion};
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::{Accepted, DetachCause, Session};
+use std::hash::{BuildHasher, RandomState};
+
+impl Core {
+    /// A CONNECT, at the front of `bytes`.
+    pub(crate) fn take_connect(&mut self, number: u32, connect: &Connect<'_>, bytes: &[u8]) -> Flow {
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.version = connect.version;
+            connection.bridge = connect.bridge;
+        }
+        if connect.client_id.is_empty() {
+            // [MQTT-3.1.3-8]: a client without an identifier must ask for a clean session, before 5.0.
+            if connect.version != ProtocolVersion::V5 && !connect.clean_start {
+                self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
+                return Flow::Stop;
+            }
+            let assigned = self.assign_client_id();
+            return self.accept_connect(number, connect, Some(&assigned));
+        }
+        let home = self.home_of(connect.client_id);
+        if home == self.id {
+            return self.accept_connect(number, connect, None);
+        }
+        self.hand_over(number, home, bytes);
+        Flow::Stop
+    }
+
+    /// A client identifier that nobody has, of this shard [MQTT-3.1.3-6], [MQTT-3.2.2-16].
+    fn assign_client_id(&self) -> String {
+        loop {
+            let client_id = format!("auto-{:016x}", RandomState::new().hash_one(self.id));
+            if self.home_of(&client_id) == self.id && self.local.sessions.find(&client_id).is_none() {
+                return client_id;
+            }
+        }
+    }
+
+    fn accept_connect(&mut self, number: u32, connect: &Connect<'_>, assigned: Option<&str>) -> Flow {
+        if self.stopping {
+            self.refuse_connect(number, ReasonCode::ServerShuttingDown);
+            return Flow::Stop;
+        }
+        let client_id = assigned.unwrap_or(connect.client_id);
+        let found = self.local.sessions.find(client_id);
+        if found.is_none() && self.local.sessions.len() >= self.config.sessions_max as usize {
+            self.refuse_connect(number, ReasonCode::QuotaExceeded);
+            return Flow::Stop;
+        }
+        if let Some(session) = found {
+            self.take_over(session);
+        }
+        // Taking over may have ended the session, when it was not to outlive its connection.
+        let mut found = found.filter(|session| self.local.sessions.get(*session).is_some());
+        if connect.clean_start
+            && let Some(session) = found.take()
+        {
+            self.end_session(session); // [MQTT-3.1.2-4], [MQTT-3.1.2-6]
+        }
+        let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
+        self.bind(number, session);
+        let accepted =
+            Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data: None };
+        let now = self.local.now;
+        let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
+        let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
+        match connected {
+            Ok(pumped) => {
+                self.local.count_pumped(pumped);
+                self.file_timer(session);
+                self.set_members_online(session, true);
+                Flow::Continue
+            }
+            Err(reason) => {
+                self.unbind(number);
+                if found.is_none() {
+                    self.local.sessions.remove(session);
+                }
+                self.refuse_connect(number, reason);
+                Flow::Stop
+            }
+        }
+    }
+
+    fn bind(&mut self, number: u32, session: u32) {
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            entry.connection = number;
+        }
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.session = session;
+            connection.phase = Phase::Live;
+        }
+        self.requests.push(Request::Receive(number));
+    }
+
+    /// [MQTT-3.1.4-3]: a client id that connects again ends the connection that it had.
+    fn take_over(&mut self, session: u32) {
+        let Some(entry) = self.local.sessions.get(session) else { return };
+        let number = entry.connection;
+        if number == NONE {
+            return;
+        }
+        self.local.counters.connections_closed_taken_over += 1;
+        self.disconnect(number, ReasonCode::SessionTakenOver, DetachCause::Lost);
+    }
+
+    /// Answers a CONNECT with a refusal and closes.
+    fn refuse_connect(&mut self, number: u32, reason: ReasonCode) {
+        let Some(connection) = self.local.connections.get(number) else { return };
+        tracing::debug!(shard = self.id, peer = %connection.peer, ?reason, "CONNECT refused");
+        self.local.counters.connections_refused_connect += 1;
+        let version = connection.version;
+        let refusal = ConnAck { session_present: false, reason, properties: Properties::default() };
+        if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool) {
+            // A CONNACK without properties always fits.
+            let _ = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, outbox.bytes_mut());
+        }
+        self.drain(number);
+    }
+
+    /// A first packet that is no proper CONNECT: answered where there is a version to answer in, else closed without a word.
+    pub(crate) fn refuse_connect_bytes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
+        let version = match error {
+            // A client of a version that nobody knows is told in the words of 3.1.1 [MQTT-3.1.2-2].
+            DecodeError::UnsupportedProtocolVersion => Some(ProtocolVersion::V3_1_1),
+            _ => codec::connect_version(bytes).filter(|version| *version == ProtocolVersion::V5),
+        };
+        let Some(version) = version else { return self.drain(number) };
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.version = version;
+        }
+        self.refuse_connect(number, ReasonCode::from(error));
+    }
+
+    fn hand_over(&mut self, number: u32, to: u8, bytes: &[u8]) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        connection.phase = Phase::Closing;
+        let peer = connection.peer;
+        self.next_token += 1;
+        // The sender's number makes tokens of different senders differ.
+        let token = self.next_token << 8 | u64::from(self.id);
+        self.local.counters.connections_handed_over += 1;
+        self.post(to, Mail::HandOver(Box::new(HandOver { token, peer, bytes: bytes.to_vec() })));
+        self.requests.push(Request::HandOver { connection: number, to, token });
+    }
+
+    /// The bytes of a hand-over came by the mesh.
+    pub(crate) fn take_hand_over(&mut self, hand_over: Box<HandOver>) {
+        match self.arriving.remove(&hand_over.token) {
+            Some(Arriving::Descriptor(slot)) => self.arrive(slot, &hand_over),
+            _ => drop(self.arriving.insert(hand_over.token, Arriving::Bytes(hand_over))),
+        }
+    }
+
+    /// The descriptor of a hand-over came by the wire.
+    pub(crate) fn take_descriptor(&mut self, slot: Slot, token: u64) {
+        match self.arriving.remove(&token) {
+            Some(Arriving::Bytes(hand_over)) => self.arrive(slot, &hand_over),
+            _ => drop(self.arriving.insert(token, Arriving::Descriptor(slot))),
+        }
+    }
+
+    /// The other shard has no room for the connection.
+    pub(crate) fn take_hand_over_failed(&mut self, number: u32, error: &std::io::Error) {
+        tracing::warn!(shard = self.id, "a connection could not be handed to its shard: {error}");
+        self.local.counters.connections_refused_full += 1;
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.phase = Phase::Connecting;
+        }
+        self.refuse_connect(number, ReasonCode::ServerBusy);
+    }
+
+    fn arrive(&mut self, slot: Slot, hand_over: &HandOver) {
+        let number = self.admit(slot, hand_over.peer);
+        self.take_bytes(number, &hand_over.bytes);
+    }
+}

@@ -1,0 +1,143 @@
+//! Back-pressure: who publishes to somebody that is full is not read for a while, so that TCP slows the publisher down.
+//!
+//! A hold ends when the subscriber has room again, and in any case after the grace time: from then on that subscriber is
+//! slow, its messages meet its limits (QoS 0 is dropped, its queue follows its policy) and nobody waits for it, until it
+//! has caught up. So one that never reads costs its publishers one grace time, and nobody else anything.
+
+use crate::ShardSet;
+use crate::shard::connection::Phase;
+use crate::shard::mail::{Mail, Publisher};
+use crate::shard::{Core, Request};
+use ringtail_mqtt::time::Millis;
+
+/// How long a publisher on another shard is held for one message that met a full subscriber, milliseconds.
+const REMOTE_HOLD_MS: u64 = 10;
+
+/// The publishers that are held, and the subscribers that are slow.
+#[derive(Default)]
+pub(crate) struct Holds {
+    held: Vec<Hold>,
+    full: Vec<Full>,
+}
+
+struct Hold {
+    connection: u32,
+    until: Until,
+}
+
+enum Until {
+    /// A subscriber of this shard has room.
+    Room { session: u32 },
+    /// A moment, for a subscriber of another shard.
+    Time(Millis),
+    /// The overflow of the mesh is empty.
+    Mesh,
+    /// Its own outbox has drained.
+    Answers,
+}
+
+struct Full {
+    session: u32,
+    since: Millis,
+}
+
+impl Holds {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.full.is_empty()
+    }
+
+    /// When the turn must look again although nothing happens.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(REMOTE_HOLD_MS)
+    }
+}
+
+impl Core {
+    /// Holds the connection back if what it published met a full subscriber of this shard or a full ring.
+    pub(crate) fn hold_for_full(&mut self, number: u32) {
+        if !self.port.congested().is_empty() {
+            self.hold(number, Until::Mesh);
+        }
+        while let Some(session) = self.local.full.pop() {
+            if self.is_worth_waiting_for(session) {
+                self.hold(number, Until::Room { session });
+                self.local.full.clear();
+            }
+        }
+    }
+
+    /// Holds back a client that does not read its own answers: they pile up in its outbox.
+    pub(crate) fn hold_for_own_answers(&mut self, number: u32) {
+        if self.local.connections.get(number).is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max)
+        {
+            self.hold(number, Until::Answers);
+        }
+    }
+
+    /// Asks another shard to hold its publisher back if its message met a full subscriber here.
+    pub(crate) fn hold_remote_for_full(&mut self, publisher: Publisher) {
+        while let Some(session) = self.local.full.pop() {
+            if self.is_worth_waiting_for(session) {
+                self.post(publisher.shard, Mail::Hold(publisher));
+                self.local.full.clear();
+            }
+        }
+    }
+
+    /// Another shard's subscriber cannot keep up with this connection.
+    pub(crate) fn take_hold(&mut self, publisher: Publisher) {
+        self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
+    }
+
+    /// True while the subscriber is within its grace time.
+    fn is_worth_waiting_for(&mut self, session: u32) -> bool {
+        let now = self.local.now;
+        let grace_ms = u64::from(self.config.slow_consumer_grace_ms);
+        match self.holds.full.iter().find(|full| full.session == session) {
+            Some(full) => now < full.since.plus_ms(grace_ms),
+            None => {
+                self.holds.full.push(Full { session, since: now });
+                grace_ms > 0
+            }
+        }
+    }
+
+    fn hold(&mut self, number: u32, until: Until) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.held || connection.phase != Phase::Live {
+            return;
+        }
+        connection.held = true;
+        self.local.counters.publishers_paused += 1;
+        self.holds.held.push(Hold { connection: number, until });
+        self.requests.push(Request::Hold(number));
+    }
+
+    /// Lets go whoever need not wait any longer. Once a turn, when somebody is held.
+    pub(crate) fn review_holds(&mut self) {
+        let mut full = std::mem::take(&mut self.holds.full);
+        full.retain(|full| self.local.sessions.get(full.session).is_some() && !self.local.has_room(full.session));
+        self.holds.full = full;
+        let mut held = std::mem::take(&mut self.holds.held);
+        held.retain(|hold| {
+            let wait = match hold.until {
+                Until::Room { session } => {
+                    self.holds.full.iter().any(|full| full.session == session) && self.is_worth_waiting_for(session)
+                }
+                Until::Time(at) => self.local.now < at,
+                Until::Answers => self
+                    .local
+                    .connections
+                    .get(hold.connection)
+                    .is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max / 2),
+                Until::Mesh => self.port.congested() != ShardSet::default(),
+            };
+            if !wait && let Some(connection) = self.local.connections.get_mut(hold.connection) {
+                connection.held = false;
+                self.requests.push(Request::Receive(hold.connection));
+            }
+            wait
+        });
+        self.holds.held = held;
+    }
+}

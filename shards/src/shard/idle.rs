@@ -1,0 +1,120 @@
+//! How a shard waits between turns: not at all, a little to take more at once, or parked until something happens.
+
+use crate::config::Pacing;
+use crate::shard::Core;
+use crate::shard::clock::Clock;
+use crate::wire::Wait;
+use std::time::Duration;
+
+/// Completions of one turn from which on a shard counts as loaded.
+const LOADED: usize = 4;
+/// Completions that a paced wait asks for.
+const PACE_COMPLETIONS: u32 = 64;
+/// Over how many microseconds the load is measured.
+const WINDOW_US: u64 = 2_000;
+/// A shard that waits for less than this share of its time is near saturation: it waits a step longer, to take more at once.
+const SATURATED_BELOW_PERCENT: u64 = 10;
+/// A shard that waits for more than this share of its time has time to spare: it waits a step less.
+const RELAXED_ABOVE_PERCENT: u64 = 25;
+/// The step.
+const PACE_STEP_US: u32 = 10;
+/// How often a stopping shard looks whether its time is over, milliseconds.
+const STOPPING_LOOKS_MS: u64 = 50;
+
+/// The state of waiting.
+pub(crate) struct Idle {
+    spin_us: u64,
+    pace_max_us: u32,
+    /// How long a paced wait may last now.
+    pace_us: u32,
+    last_work_us: u64,
+    work: usize,
+    more: bool,
+    window_start_us: u64,
+    waited_us: u64,
+    waits_since_us: u64,
+}
+
+impl Idle {
+    pub(crate) fn new(spin_us: u32, pacing: Pacing) -> Self {
+        let pace_max_us = match pacing {
+            Pacing::Latency => 0,
+            Pacing::Balanced => 100,
+            Pacing::Throughput => 300,
+        };
+        Self {
+            spin_us: spin_us.into(),
+            pace_max_us,
+            pace_us: 0,
+            last_work_us: 0,
+            work: 0,
+            more: false,
+            window_start_us: 0,
+            waited_us: 0,
+            waits_since_us: 0,
+        }
+    }
+
+    /// How to wait before the next turn.
+    pub(crate) fn wait(&mut self, core: &mut Core, clock: &Clock) -> Wait {
+        let now_us = clock.now_us();
+        self.waits_since_us = now_us;
+        if self.more || !core.requests.is_empty() {
+            return Wait::No;
+        }
+        if self.work > 0 {
+            self.last_work_us = now_us;
+            if self.work >= LOADED && self.pace_us > 0 {
+                return Wait::Pace { completions: PACE_COMPLETIONS, up_to_us: self.pace_us };
+            }
+            // With neighbours, parking means that they must ring: look once more before.
+            if core.shards > 1 {
+                return Wait::No;
+            }
+        }
+        if self.spin_us > 0 && now_us - self.last_work_us < self.spin_us {
+            return Wait::No;
+        }
+        if !core.port.prepare_to_sleep() {
+            return Wait::No;
+        }
+        core.local.counters.parks += 1;
+        Wait::Park { until: core.sleep_for() }
+    }
+
+    /// The wait is over.
+    pub(crate) fn woke(&mut self, now_us: u64) {
+        self.waited_us += now_us - self.waits_since_us;
+        let window_us = now_us - self.window_start_us;
+        if window_us < WINDOW_US || self.pace_max_us == 0 {
+            return;
+        }
+        let waited_percent = self.waited_us * 100 / window_us;
+        if waited_percent < SATURATED_BELOW_PERCENT {
+            self.pace_us = (self.pace_us + PACE_STEP_US).min(self.pace_max_us);
+        } else if waited_percent > RELAXED_ABOVE_PERCENT {
+            self.pace_us = self.pace_us.saturating_sub(PACE_STEP_US);
+        }
+        self.window_start_us = now_us;
+        self.waited_us = 0;
+    }
+
+    /// What the turn did: `work` completions and mails, and whether there is `more` to do at once.
+    pub(crate) fn note(&mut self, work: usize, more: bool) {
+        self.work = work;
+        self.more = more;
+    }
+}
+
+impl Core {
+    /// How long nothing need be done unless something comes.
+    fn sleep_for(&self) -> Option<Duration> {
+        let timer_ms = self.timers.next().map(|at| at.0.saturating_sub(self.local.now.0));
+        let ms = match (timer_ms, self.holds.next_ms()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let stopping_ms = self.stopping.then_some(STOPPING_LOOKS_MS);
+        ms.or(stopping_ms).map(Duration::from_millis)
+    }
+}

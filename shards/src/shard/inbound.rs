@@ -1,0 +1,192 @@
+//! From received bytes to packets to what they ask for.
+//!
+//! Packets are decoded where the kernel put them. Only the start of a packet whose end has not come is copied, to the
+//! connection, and never more of it than was received.
+
+use crate::shard::connection::Phase;
+use crate::shard::mail::Publisher;
+use crate::shard::publish::Origin;
+use crate::shard::{Core, Request};
+use ringtail_mqtt::codec::{self, DecodeError, Frame};
+use ringtail_mqtt::packet::{Packet, PacketId, QoS};
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::{Action, DetachCause, Inbound};
+
+/// Whether the bytes behind a packet are to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Continue,
+    Stop,
+}
+
+impl Core {
+    /// Handles what was received on a connection.
+    pub(crate) fn take_bytes(&mut self, number: u32, mut bytes: &[u8]) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase == Phase::Connecting {
+            connection.receiving = false; // before CONNECT each receive is asked for
+        }
+        if !connection.partial.is_empty() {
+            let mut partial = std::mem::take(&mut connection.partial);
+            let whole = match complete(&mut partial, &mut bytes, self.local.limits.packet_bytes_max) {
+                Ok(whole) => whole,
+                Err(error) => return self.refuse_bytes(number, &error, &partial),
+            };
+            if !whole {
+                connection.partial = partial;
+                return;
+            }
+            // A CONNECT may move to another shard with all that follows it, so it is handled with what follows it.
+            if connection.phase == Phase::Connecting {
+                partial.extend_from_slice(bytes);
+                bytes = &[];
+            }
+            if self.take_packets(number, &partial) == Flow::Stop {
+                return;
+            }
+        }
+        if self.take_packets(number, bytes) == Flow::Stop {
+            return;
+        }
+        self.read_on(number);
+        self.hold_for_own_answers(number);
+    }
+
+    /// Keeps reading a connection whose CONNECT has not come whole: it is read one receive at a time.
+    fn read_on(&mut self, number: u32) {
+        if let Some(connection) = self.local.connections.get(number)
+            && connection.phase == Phase::Connecting
+            && !connection.receiving
+        {
+            self.requests.push(Request::Receive(number));
+        }
+    }
+
+    /// Handles the packets at the front of `bytes` and keeps the rest on the connection.
+    fn take_packets(&mut self, number: u32, bytes: &[u8]) -> Flow {
+        let mut offset = 0;
+        loop {
+            let rest = &bytes[offset..];
+            let Some(connection) = self.local.connections.get_mut(number) else { return Flow::Stop };
+            let (phase, version) = (connection.phase, connection.version);
+            if phase != Phase::Connecting && phase != Phase::Live {
+                return Flow::Stop;
+            }
+            let total = match codec::frame(rest, self.local.limits.packet_bytes_max) {
+                Ok(Frame::Complete { total_bytes, .. }) => total_bytes,
+                Ok(Frame::Incomplete { .. }) => {
+                    connection.partial.extend_from_slice(rest);
+                    return Flow::Continue;
+                }
+                Err(error) => {
+                    self.refuse_bytes(number, &error, rest);
+                    return Flow::Stop;
+                }
+            };
+            let packet = match codec::decode(&rest[..total], version) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    self.refuse_bytes(number, &error, rest);
+                    return Flow::Stop;
+                }
+            };
+            let flow = match (phase, &packet) {
+                (Phase::Live, _) => self.take_packet(number, &packet),
+                (_, Packet::Connect(connect)) => self.take_connect(number, connect, rest),
+                // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to tell why.
+                _ => {
+                    self.local.counters.connections_closed_malformed += 1;
+                    self.drain(number);
+                    Flow::Stop
+                }
+            };
+            if flow == Flow::Stop {
+                return Flow::Stop;
+            }
+            offset += total;
+        }
+    }
+
+    /// One packet of a live connection.
+    fn take_packet(&mut self, number: u32, packet: &Packet<'_>) -> Flow {
+        let now = self.local.now;
+        let Some(connection) = self.local.connections.get(number) else { return Flow::Stop };
+        let session = connection.session;
+        let Self { local, .. } = self;
+        let Some(entry) = local.sessions.get_mut(session) else { return Flow::Stop };
+        let Some(outbox) = local.connections.writable(number, &mut local.pool) else { return Flow::Stop };
+        match entry.session.receive(packet, &local.limits, now, outbox) {
+            Action::None => Flow::Continue,
+            Action::Publish(inbound) => self.take_publish(number, session, &inbound),
+            Action::Subscribe(subscribe) => self.take_subscribe(number, session, &subscribe),
+            Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
+            Action::Pump => {
+                self.local.pump(session);
+                Flow::Continue
+            }
+            Action::Auth(_) => {
+                self.disconnect(number, ReasonCode::BadAuthenticationMethod, DetachCause::Lost);
+                Flow::Stop
+            }
+            Action::Disconnect { with_will, .. } => {
+                self.local.counters.connections_closed_by_client += 1;
+                self.detach(number, DetachCause::ClientDisconnect { with_will });
+                self.drain(number);
+                Flow::Stop
+            }
+            Action::Close(reason) => {
+                self.local.counters.connections_closed_malformed += 1;
+                self.disconnect(number, reason, DetachCause::Lost);
+                Flow::Stop
+            }
+        }
+    }
+
+    /// A PUBLISH that the session accepted: route it, then acknowledge it.
+    fn take_publish(&mut self, number: u32, session: u32, inbound: &Inbound<'_>) -> Flow {
+        self.local.counters.publish_received += 1;
+        let message = inbound.message();
+        self.local.counters.publish_received_bytes += message.payload.len() as u64;
+        let publisher = Publisher { shard: self.id, connection: number };
+        let routed = self.publish(&message, Some(Origin { publisher, session }));
+        if let Some(packet_id) = inbound.packet_id {
+            // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
+            let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+            self.acknowledge(number, packet_id, inbound.qos, reason);
+        }
+        self.hold_for_full(number);
+        Flow::Continue
+    }
+
+    fn acknowledge(&mut self, number: u32, packet_id: PacketId, qos: QoS, reason: ReasonCode) {
+        if let Some((entry, outbox)) = self.local.live(number) {
+            entry.session.accept(packet_id, qos, reason, outbox);
+        }
+    }
+
+    /// Ends a connection because of its bytes: with the reason, where the protocol has a place for it.
+    fn refuse_bytes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
+        let Some(connection) = self.local.connections.get(number) else { return };
+        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: {error}");
+        self.local.counters.connections_closed_malformed += 1;
+        if connection.phase == Phase::Live {
+            self.disconnect(number, ReasonCode::from(error), DetachCause::Lost);
+        } else {
+            self.refuse_connect_bytes(number, error, bytes);
+        }
+    }
+}
+
+/// Moves from `bytes` to `partial` what its first packet lacks. True when that packet is whole.
+fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8], packet_bytes_max: u32) -> Result<bool, DecodeError> {
+    while let Frame::Incomplete { needed_bytes } = codec::frame(partial, packet_bytes_max)? {
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let missing = needed_bytes.saturating_sub(partial.len()).clamp(1, bytes.len());
+        let (head, tail) = bytes.split_at(missing);
+        partial.extend_from_slice(head);
+        *bytes = tail;
+    }
+    Ok(true)
+}

@@ -1,0 +1,125 @@
+//! What every delivery touches: sessions, connections, the pool and the counters, apart from the tries, so that a message
+//! can be matched and delivered at the same time.
+
+use crate::counters::Counters;
+use crate::shard::connection::{Connections, Phase};
+use crate::shard::pool::Pool;
+use crate::shard::sessions::{SessionEntry, Sessions};
+use ringtail_mqtt::limits::Limits;
+use ringtail_mqtt::outbox::Outbox;
+use ringtail_mqtt::packet::QoS;
+use ringtail_mqtt::session::{DeliverOptions, Delivered, DropReason, Outgoing, Pumped};
+use ringtail_mqtt::time::Millis;
+
+/// The delivering half of a shard.
+pub(crate) struct Local {
+    pub sessions: Sessions,
+    pub connections: Connections,
+    pub pool: Pool,
+    pub counters: Counters,
+    pub limits: Limits,
+    /// The time of this turn.
+    pub now: Millis,
+    /// Subscribers that were found full since the publisher's last packet: whoever publishes is held back for them.
+    pub full: Vec<u32>,
+    /// Where a session without a connection writes, which is nothing.
+    nowhere: Outbox,
+}
+
+impl Local {
+    pub(crate) fn new(sessions: Sessions, limits: Limits, now: Millis) -> Self {
+        Self {
+            sessions,
+            connections: Connections::new(),
+            pool: Pool::default(),
+            counters: Counters::default(),
+            limits,
+            now,
+            full: Vec::new(),
+            nowhere: Outbox::default(),
+        }
+    }
+
+    /// Gives a message to a session: into its connection's outbox, its window or its queue.
+    #[inline]
+    pub(crate) fn deliver(&mut self, session: u32, outgoing: &mut Outgoing<'_>, options: &DeliverOptions<'_>) {
+        let Self { sessions, connections, pool, limits, nowhere, .. } = self;
+        let Some(entry) = sessions.get_mut(session) else { return };
+        let delivered = match connections.writable(entry.connection, pool) {
+            Some(outbox) => {
+                let delivered = entry.session.deliver(outgoing, options, limits, self.now, outbox);
+                // Half of a limit is where publishers are slowed down, so that the limit itself is seldom met.
+                if outbox.len_bytes() > limits.outbox_bytes_max / 2
+                    || entry.session.queue_len() > limits.queue_messages_max as usize / 2
+                {
+                    self.full.push(session);
+                }
+                delivered
+            }
+            None => entry.session.deliver(outgoing, options, limits, self.now, nowhere),
+        };
+        self.count(delivered);
+    }
+
+    #[inline]
+    fn count(&mut self, delivered: Delivered) {
+        let counters = &mut self.counters;
+        *match delivered {
+            Delivered::Sent { .. } => &mut counters.publish_sent,
+            Delivered::Queued { evicted, .. } => {
+                counters.dropped_queue_full += u64::from(evicted);
+                &mut counters.publish_queued
+            }
+            Delivered::Dropped(DropReason::QueueFull) => &mut counters.dropped_queue_full,
+            Delivered::Dropped(DropReason::OutboxFull) => &mut counters.dropped_outbox_full,
+            Delivered::Dropped(DropReason::PacketTooLarge) => &mut counters.dropped_packet_too_large,
+            Delivered::Dropped(DropReason::Expired) => &mut counters.dropped_expired,
+            Delivered::Dropped(DropReason::Offline) => &mut counters.dropped_offline,
+        } += 1;
+    }
+
+    pub(crate) fn count_pumped(&mut self, pumped: Pumped) {
+        self.counters.publish_sent += u64::from(pumped.sent);
+        self.counters.dropped_expired += u64::from(pumped.expired);
+        self.counters.dropped_packet_too_large += u64::from(pumped.packet_too_large);
+    }
+
+    /// The session of a connection and the outbox to answer into; `None` unless the connection is live.
+    #[inline]
+    pub(crate) fn live(&mut self, number: u32) -> Option<(&mut SessionEntry, &mut Outbox)> {
+        let session = self.connections.get(number).filter(|c| c.phase == Phase::Live)?.session;
+        let entry = self.sessions.get_mut(session)?;
+        Some((entry, self.connections.writable(number, &mut self.pool)?))
+    }
+
+    /// Moves what the session has queued into its outbox, after room was made.
+    pub(crate) fn pump(&mut self, session: u32) {
+        let Self { sessions, connections, pool, limits, .. } = self;
+        if let Some(entry) = sessions.get_mut(session)
+            && entry.session.has_backlog()
+            && let Some(outbox) = connections.writable(entry.connection, pool)
+        {
+            let pumped = entry.session.pump(limits, self.now, outbox);
+            self.count_pumped(pumped);
+        }
+    }
+
+    /// True when a message of `qos` would go out to a session's client at once.
+    pub(crate) fn can_take(&self, session: u32, qos: QoS) -> bool {
+        self.sessions.get(session).is_some_and(|entry| {
+            let waiting = self.connections.get(entry.connection).map_or(0, |c| c.outbox.len_bytes());
+            entry.session.can_take(qos, &self.limits, waiting)
+        })
+    }
+
+    /// True when a session can take more than it was given: connected, nothing queued and little waiting to be sent.
+    pub(crate) fn has_room(&self, session: u32) -> bool {
+        self.sessions.get(session).is_some_and(|entry| {
+            !entry.session.has_backlog()
+                && self
+                    .connections
+                    .get(entry.connection)
+                    .is_some_and(|c| c.phase == Phase::Live && c.outbox.len_bytes() < self.limits.outbox_bytes_max / 4)
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What shards say to each other through the mesh.
+
+use crate::routing::{Announcement, Cursor};
+use crate::{ShardId, ShardSet};
+use ringtail_mqtt::message::Message;
+
+use std::net::SocketAddr;
+
+/// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
+pub(crate) enum Mail {
+    /// A message for the subscribers of the receiving shard.
+    Publish(Box<Forwarded>),
+    /// A message for one member, on the receiving shard, of a shared subscription.
+    Group(Box<GroupForwarded>),
+    /// The sender has, or has no longer, subscribers of a filter or members of a group.
+    Announce(Box<Announcement>),
+    /// The bytes of a connection whose descriptor comes, or came, by the wire.
+    HandOver(Box<HandOver>),
+    /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
+    Retain(Box<Message>),
+    /// A subscriber asks for a slice of retained messages.
+    RetainedAsk(Box<RetainedAsk>),
+    /// A slice of retained messages.
+    RetainedFound(Box<RetainedFound>),
+    /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
+    Hold(Publisher),
+}
+
+/// A publisher's connection, named so that another shard can ask to hold it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Publisher {
+    pub shard: ShardId,
+    pub connection: u32,
+}
+
+/// A message on its way to another shard.
+pub(crate) struct Forwarded {
+    pub message: Message,
+    /// The topic's hash, so that it is computed once.
+    pub topic_hash: u64,
+    pub publisher: Option<Publisher>,
+}
+
+/// A message on its way to one member of a shared subscription.
+pub(crate) struct GroupForwarded {
+    pub message: Message,
+    pub topic_hash: u64,
+    /// Names the group on every shard.
+    pub group: u64,
+    /// What the choice of the member depends on.
+    pub choice: u64,
+    /// Shards whose members could not take the message.
+    pub passed_over: ShardSet,
+    /// No shard has a member that can take it now: queue it for a member here, connected or not.
+    pub last_resort: bool,
+    pub publisher: Option<Publisher>,
+}
+
+/// A connection that moves to the shard of its client id.
+pub(crate) struct HandOver {
+    /// Pairs the bytes with the descriptor.
+    pub token: u64,
+    pub peer: SocketAddr,
+    /// What was read so far: a whole CONNECT, and perhaps more.
+    pub bytes: Vec<u8>,
+}
+
+/// The question for a slice of retained messages.
+pub(crate) struct RetainedAsk {
+    /// The asker's name for the scan.
+    pub scan: u32,
+    pub filter: Box<str>,
+    /// The last topic of the slice before.
+    pub after: Option<Cursor>,
+}
+
+/// A slice of retained messages.
+pub(crate) struct RetainedFound {
+    pub scan: u32,
+    pub messages: Vec<Message>,
+    /// Where the next slice begins; `None` when there is nothing more.
+    pub after: Option<Cursor>,
+}
+
+const _: () = assert!(size_of::<Mail>() <= 16);

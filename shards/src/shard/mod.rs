@@ -1,0 +1,217 @@
+//! One shard: everything that a core owns, and how it is put together.
+//!
+//! [`Shard`] is the wire and the [`Core`]; they stand apart so that packets can borrow from the wire's receive buffers
+//! while the core handles them. What the core wants of the wire it files as a [`Request`], carried out when the buffer has
+//! been given back.
+
+mod clock;
+mod connection;
+mod ending;
+mod groups;
+mod handshake;
+mod holds;
+mod idle;
+mod inbound;
+mod local;
+mod mail;
+mod pool;
+mod publish;
+mod retained_scan;
+mod send;
+mod sessions;
+mod subscribe;
+mod sweep;
+mod timers;
+mod turn;
+
+pub(crate) use clock::Clock;
+pub(crate) use idle::Idle;
+pub(crate) use mail::Mail;
+
+use crate::ShardId;
+use crate::config::Config;
+use crate::counters::{Counters, PublishedCounters};
+use crate::mesh::Port;
+use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions, hash_topic};
+use crate::shard::connection::{Connection, Phase};
+use crate::shard::groups::GroupPick;
+use crate::shard::holds::Holds;
+use crate::shard::local::Local;
+use crate::shard::mail::HandOver;
+use crate::shard::retained_scan::Scans;
+use crate::shard::sessions::{NONE, Sessions};
+use crate::shard::timers::{Timer, Timers};
+use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
+use ringtail_mqtt::session::Encoder;
+use ringtail_mqtt::time::Millis;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A shard.
+pub(crate) struct Shard {
+    pub wire: Wire,
+    pub core: Core,
+    pub events: Vec<Event>,
+    pub neighbours: Arc<[WireHandle]>,
+    pub control: Arc<Control>,
+    pub clock: Clock,
+    pub idle: Idle,
+    /// When the counters are published next.
+    pub counters_at: Millis,
+}
+
+/// What the thread that started a shard shares with it.
+pub(crate) struct Control {
+    /// Raised to make the shard stop; ring the bell afterwards.
+    pub stop: AtomicBool,
+    pub bell: Bell,
+    pub counters: PublishedCounters,
+}
+
+/// Everything of a shard but the wire.
+pub(crate) struct Core {
+    pub id: ShardId,
+    pub shards: u8,
+    /// Keys the hash of topics; the same on every shard.
+    pub seed: Seed,
+    /// Keys the placement of client ids and retained topics, which must outlive the process.
+    pub home_seed: Seed,
+    pub config: Arc<Config>,
+    pub local: Local,
+    pub subscriptions: Subscriptions,
+    pub shared: Shared,
+    pub matches: Matches,
+    pub remote: Remote,
+    pub retained: Retained,
+    pub scans: Scans,
+    pub holds: Holds,
+    pub port: Port<Mail>,
+    pub timers: Timers,
+    pub due: Vec<Timer>,
+    pub encoder: Encoder,
+    pub requests: Vec<Request>,
+    /// Halves of hand-overs that wait for the other half, by token.
+    pub arriving: HashMap<u64, Arriving>,
+    pub next_token: u64,
+    /// What the rings brought this turn.
+    pub inbox: Vec<(ShardId, Mail)>,
+    /// The shared subscriptions that a message matched, with the shard that takes it.
+    pub groups: Vec<GroupPick>,
+    /// When expired retained messages are swept next.
+    pub sweep_at: Millis,
+    /// The shard says goodbye and takes nothing new.
+    pub stopping: bool,
+}
+
+/// One half of a connection that is handed over.
+pub(crate) enum Arriving {
+    Descriptor(Slot),
+    Bytes(Box<HandOver>),
+}
+
+/// What the core wants of the wire.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Read the connection until it is held or ends.
+    Receive(u32),
+    /// Stop reading the connection for now.
+    Hold(u32),
+    /// Send what is in the outbox, then close.
+    Close(u32),
+    /// Move the descriptor to another shard; the bytes have gone by the mesh.
+    HandOver { connection: u32, to: ShardId, token: u64 },
+}
+
+impl Core {
+    pub(crate) fn new(id: ShardId, seed: Seed, config: Arc<Config>, port: Port<Mail>, now: Millis) -> Self {
+        let limits = config.limits.clone();
+        Self {
+            id,
+            shards: config.shards as u8,
+            seed,
+            home_seed: Seed::new(HOME_KEY),
+            local: Local::new(Sessions::new(seed), limits, now),
+            subscriptions: Subscriptions::new(seed),
+            matches: Matches::default(),
+            shared: Shared::new(seed, config.shared_strategy),
+            remote: Remote::new(seed, config.shared_strategy),
+            retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
+            scans: Scans::default(),
+            holds: Holds::default(),
+            port,
+            timers: Timers::new(now),
+            due: Vec::new(),
+            encoder: Encoder::default(),
+            requests: Vec::new(),
+            arriving: HashMap::new(),
+            next_token: 0,
+            sweep_at: now,
+            inbox: Vec::new(),
+            groups: Vec::new(),
+            stopping: false,
+            config,
+        }
+    }
+
+    /// A connection has come, by the listener or from another shard. It must send CONNECT in time [MQTT-3.1.0-1].
+    pub(crate) fn admit(&mut self, slot: Slot, peer: SocketAddr) -> u32 {
+        let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
+        let number = self.local.connections.insert(Connection::new(slot, peer, at));
+        self.timers.file(Timer::Connection(number), at);
+        number
+    }
+
+    /// The shard that a client id belongs to. The same on every run with as many shards.
+    pub(crate) fn home_of(&self, client_id: &str) -> ShardId {
+        (hash_topic(&self.home_seed, client_id) % u64::from(self.shards)) as ShardId
+    }
+
+    /// The shard that keeps the retained message of a topic. The same on every run with as many shards.
+    pub(crate) fn keeper_of(&self, topic_name: &str) -> ShardId {
+        (hash_topic(&self.home_seed, topic_name) % u64::from(self.shards)) as ShardId
+    }
+
+    /// Sends mail that must not be lost: it waits in the overflow when the ring is full, and whoever caused it is held back.
+    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) {
+        if self.port.send(to, mail).is_err() {
+            self.local.counters.mail_lost += 1;
+            tracing::error!(shard = self.id, to, "the overflow of the ring to another shard is full; its mail is lost");
+        }
+    }
+
+    /// Looks at the session's next deadline and files it, unless an entry that comes up earlier is filed already.
+    pub(crate) fn file_timer(&mut self, session: u32) {
+        let Some(entry) = self.local.sessions.get_mut(session) else { return };
+        let at = entry.session.poll_timeout();
+        if at < entry.timer_at {
+            entry.timer_at = self.timers.file(Timer::Session(session), at);
+        }
+    }
+
+    /// The counters, with those that are counts of what exists now.
+    pub(crate) fn counted(&mut self) -> Counters {
+        let counters = &mut self.local.counters;
+        counters.connections = self.local.connections.len() as u64;
+        counters.sessions = self.local.sessions.len() as u64;
+        counters.retained_messages = self.retained.len() as u64;
+        counters.clone()
+    }
+
+    /// Unbinds a connection from its session.
+    pub(crate) fn unbind(&mut self, number: u32) -> Option<u32> {
+        let connection = self.local.connections.get_mut(number)?;
+        let session = std::mem::replace(&mut connection.session, NONE);
+        if connection.phase == Phase::Live {
+            connection.phase = Phase::Draining;
+        }
+        let entry = self.local.sessions.get_mut(session)?;
+        entry.connection = NONE;
+        Some(session)
+    }
+}
+
+/// The key of [`Core::home_seed`]. Known to all: who chooses client ids to crowd one shard slows down that shard's clients
+/// only, and gains no more than by connecting as often.
+const HOME_KEY: [u64; 2] = [0x7269_6e67_7461_696c, 0x686f_6d65];

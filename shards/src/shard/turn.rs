@@ -1,0 +1,340 @@
+//! The one loop of a shard.
+//!
+//! A turn: reap, drain, handle, timers, flush. The order is what makes routing across shards consistent:
+//!
+//! ```text
+//!   shard A: SUBSCRIBE -> announcement into every ring -> rings published -> SUBACK submitted
+//!   client:                                                      SUBACK read -> tells another client -> PUBLISH
+//!   shard B:                                                                      reap PUBLISH -> drain the rings -> handle
+//! ```
+//!
+//! B reaps before it drains and drains before it handles, so a PUBLISH that a SUBACK caused is routed by a trie that has
+//! the subscription. Every step is bounded: the reap by the completion queue, the drain by what the rings held when it
+//! began, the rest by what those brought.
+
+use crate::ShardId;
+use crate::executor::{Background, yield_now};
+use crate::shard::connection::Phase;
+use crate::shard::mail::Mail;
+use crate::shard::sessions::NONE;
+use crate::shard::timers::Timer;
+use crate::shard::{Core, Request, Shard};
+use crate::wire::{Event, SendBuffer, Wait};
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::{DetachCause, Timeout};
+use ringtail_mqtt::time::Millis;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+/// How often a shard that does not sleep publishes its counters, milliseconds.
+const PUBLISH_COUNTERS_MS: u64 = 100;
+/// How long a stopping shard lets clients take their last bytes, milliseconds.
+const STOP_GRACE_MS: u64 = 2_000;
+
+impl Shard {
+    /// Turns until it is told to stop, then says goodbye to its clients. The shard is borrowed for a turn at a time, so
+    /// that background jobs have it in between.
+    pub(crate) async fn run(shard: Rc<RefCell<Self>>, background: Background) -> io::Result<()> {
+        let mut stop_at = Millis::NEVER;
+        loop {
+            if shard.borrow_mut().turn_or_stop(&background, &mut stop_at)? {
+                return Ok(());
+            }
+            Self::start_sweep(&shard, &background);
+            if !background.is_idle() {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// A turn, or what there is to do about stopping. True when the shard has stopped.
+    fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
+        let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
+        self.publish_counters(wait);
+        self.turn(wait)?;
+        if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
+            *stop_at = self.core.local.now.plus_ms(STOP_GRACE_MS);
+            self.wire.stop_listening();
+            self.core.say_goodbye();
+            self.flush();
+        }
+        let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
+        if stopped {
+            self.control.counters.store(&self.core.counted());
+        }
+        Ok(stopped)
+    }
+
+    /// One turn.
+    fn turn(&mut self, wait: Wait) -> io::Result<()> {
+        self.wire.turn(wait, &mut self.events)?;
+        self.core.port.awake();
+        let now_us = self.clock.now_us();
+        self.idle.woke(now_us);
+        self.core.local.now = self.clock.at(now_us);
+        self.core.local.counters.turns += 1;
+        let busy = self.events.len() + self.core.drain_mesh();
+        self.handle();
+        self.core.take_due_timers();
+        let more = self.core.take_steps();
+        self.flush();
+        self.idle.note(busy, more);
+        Ok(())
+    }
+
+    fn handle(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.handle_event(event);
+        }
+        self.events = events;
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let core = &mut self.core;
+        match event {
+            Event::Received { token, buffer } => {
+                core.take_bytes(token, &buffer);
+            }
+            Event::Sent { token, buffer, result } => {
+                if let SendBuffer::Bytes(bytes) = buffer {
+                    core.local.pool.give(bytes);
+                }
+                core.take_sent(token, result.is_ok());
+            }
+            Event::Accepted { slot, peer, .. } => {
+                core.local.counters.connections_accepted += 1;
+                let number = core.admit(slot, peer);
+                core.requests.push(Request::Receive(number));
+            }
+            Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
+            Event::Ended { token, .. } => core.take_end(token),
+            Event::Stopped { token } => core.take_stopped(token),
+            Event::Closed { token, .. } => core.local.connections.remove(token),
+            Event::Arrived { slot, token } => core.take_descriptor(slot, token),
+            Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
+            Event::Rung | Event::Connected { .. } | Event::Synced { .. } => {}
+        }
+    }
+
+    /// Carries out what the core wants of the wire and sends what the connections have to say; the next turn submits it.
+    fn flush(&mut self) {
+        let mut requests = std::mem::take(&mut self.core.requests);
+        for request in requests.drain(..) {
+            self.carry_out(&request);
+        }
+        self.core.requests = requests;
+        // The rings are published before anything is submitted: see the top of this file.
+        for shard in self.core.port.flush() {
+            self.wire.ring_neighbour(&self.neighbours[usize::from(shard)]);
+        }
+        let mut dirty = std::mem::take(&mut self.core.local.connections.dirty);
+        for number in dirty.drain(..) {
+            self.flush_connection(number);
+        }
+        // Those that wait for the mesh were marked again while the list was out.
+        dirty.append(&mut self.core.local.connections.dirty);
+        self.core.local.connections.dirty = dirty;
+    }
+
+    fn flush_connection(&mut self, number: u32) {
+        let mesh_is_congested = !self.core.port.congested().is_empty();
+        let connections = &mut self.core.local.connections;
+        let Some(connection) = connections.get_mut(number) else { return };
+        connection.dirty = false;
+        if connection.awaits_mesh && mesh_is_congested {
+            connections.mark_dirty(number);
+            return;
+        }
+        connection.awaits_mesh = false;
+        if connection.sending || connection.phase == Phase::Closing {
+            return;
+        }
+        if let Some(bytes) = crate::shard::send::take_send(&mut connection.outbox) {
+            connection.sending = true;
+            self.wire.send(connection.slot, number, bytes);
+        } else if connection.phase == Phase::Draining {
+            connection.phase = Phase::Closing;
+            self.wire.close(connection.slot);
+        }
+    }
+
+    fn carry_out(&mut self, request: &Request) {
+        let connections = &mut self.core.local.connections;
+        match *request {
+            Request::Receive(number) => {
+                let Some(connection) = connections.get_mut(number) else { return };
+                if connection.receiving || connection.held {
+                    return;
+                }
+                match connection.phase {
+                    Phase::Connecting => self.wire.receive_once(connection.slot, number),
+                    Phase::Live => self.wire.receive(connection.slot, number),
+                    Phase::Draining | Phase::Closing => return,
+                }
+                connection.receiving = true;
+            }
+            Request::Hold(number) => {
+                if let Some(connection) = connections.get(number)
+                    && connection.receiving
+                {
+                    self.wire.stop_receiving(connection.slot, number);
+                }
+            }
+            Request::Close(number) => connections.mark_dirty(number),
+            Request::HandOver { connection: number, to, token } => {
+                let Some(connection) = connections.get(number) else { return };
+                self.wire.send_descriptor(connection.slot, &self.neighbours[usize::from(to)], token);
+            }
+        }
+    }
+
+    /// Publishes the counters when they are due, and before a sleep, which may be long.
+    fn publish_counters(&mut self, wait: Wait) {
+        let now = self.core.local.now;
+        if now >= self.counters_at || matches!(wait, Wait::Park { .. }) {
+            self.counters_at = now.plus_ms(PUBLISH_COUNTERS_MS);
+            self.control.counters.store(&self.core.counted());
+        }
+    }
+}
+
+impl Core {
+    /// Takes everything that the rings held when the call began, and returns how much it was.
+    fn drain_mesh(&mut self) -> usize {
+        if self.shards == 1 {
+            return 0;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        self.port.drain(usize::MAX, |from, mail| inbox.push((from, mail)));
+        let taken = inbox.len();
+        for (from, mail) in inbox.drain(..) {
+            self.take_mail(from, mail);
+        }
+        self.inbox = inbox;
+        taken
+    }
+
+    fn take_mail(&mut self, from: ShardId, mail: Mail) {
+        match mail {
+            Mail::Publish(forwarded) => self.take_forwarded(&forwarded),
+            Mail::Group(forwarded) => self.take_group_forwarded(*forwarded),
+            Mail::Announce(announcement) => self.remote.apply(from, &announcement),
+            Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
+            Mail::Retain(message) => self.take_retain(*message),
+            Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
+            Mail::RetainedFound(found) => self.take_retained_found(*found),
+            Mail::Hold(publisher) => self.take_hold(publisher),
+        }
+    }
+
+    fn take_due_timers(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take_due(self.local.now, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Connection(number) => self.check_connect_time(number),
+                Timer::Session(session) => self.check_session_time(session),
+            }
+        }
+        self.due = due;
+    }
+
+    fn check_connect_time(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get(number) else { return };
+        if connection.phase != Phase::Connecting || self.local.now < connection.connect_by {
+            return;
+        }
+        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
+        self.local.counters.connections_closed_connect_timeout += 1;
+        self.drain(number);
+    }
+
+    fn check_session_time(&mut self, number: u32) {
+        let now = self.local.now;
+        let Some(entry) = self.local.sessions.get_mut(number) else { return };
+        if entry.timer_at > now {
+            return; // left behind by a session that had this number before, or by an earlier deadline
+        }
+        entry.timer_at = Millis::NEVER;
+        let connection = entry.connection;
+        match entry.session.on_timeout(now) {
+            Timeout::None => {}
+            // [MQTT-3.1.2-22]
+            Timeout::KeepAlive => {
+                self.local.counters.connections_closed_keep_alive += 1;
+                self.disconnect(connection, ReasonCode::KeepAliveTimeout, DetachCause::Lost);
+            }
+            Timeout::Will(will) => self.publish_will(&will),
+            Timeout::Expired(will) => {
+                self.local.counters.sessions_expired += 1;
+                if let Some(will) = will {
+                    self.publish_will(&will);
+                }
+                self.end_session(number);
+            }
+        }
+        self.file_timer(number);
+    }
+
+    /// Work that goes on from turn to turn. True when there is more to do at once.
+    fn take_steps(&mut self) -> bool {
+        if !self.holds.is_empty() {
+            self.review_holds();
+        }
+        !self.scans.is_empty() && self.step_scans()
+    }
+
+    /// A send has ended: more may wait, or the connection was waiting to be closed.
+    fn take_sent(&mut self, number: u32, ok: bool) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        connection.sending = false;
+        if !ok {
+            return self.take_loss(number);
+        }
+        let session = connection.session;
+        if !connection.outbox.is_empty() || connection.phase == Phase::Draining {
+            self.local.connections.mark_dirty(number);
+        }
+        if session != NONE {
+            self.local.pump(session);
+        }
+    }
+
+    /// The peer closed, or the connection broke: nothing more will be received.
+    fn take_end(&mut self, number: u32) {
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.receiving = false;
+            self.take_loss(number);
+        }
+    }
+
+    /// The connection is lost: without DISCONNECT, so its will is due [MQTT-3.1.2-8].
+    fn take_loss(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        connection.outbox.clear();
+        if matches!(connection.phase, Phase::Connecting | Phase::Live) {
+            self.local.counters.connections_closed_lost += 1;
+        }
+        self.detach(number, DetachCause::Lost);
+        self.drain(number);
+    }
+
+    /// A receive was stopped; by now it may be wanted again.
+    fn take_stopped(&mut self, number: u32) {
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.receiving = false;
+            self.requests.push(Request::Receive(number));
+        }
+    }
+
+    /// Ends every connection because the server stops.
+    fn say_goodbye(&mut self) {
+        self.stopping = true;
+        for number in self.local.connections.numbers() {
+            self.disconnect(number, ReasonCode::ServerShuttingDown, DetachCause::Lost);
+        }
+    }
+}

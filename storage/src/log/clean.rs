@@ -1,0 +1,195 @@
+//! Giving room back. The oldest segment goes first, always: what is still needed of it is appended again, and its file is
+//! removed when that is on disk.
+//!
+//! Because segments go in the order of the log, a record is gone before a tombstone that was appended after it, and a
+//! tombstone in the oldest segment has nothing left to end: it is never moved. The price is that records which live for long
+//! are moved once in a while. With a log of [`USED_PER_LIVE`] times its live bytes that is at most
+//! 1 / ([`USED_PER_LIVE`] - 1) bytes moved for each byte appended.
+
+use std::io;
+
+use super::Log;
+use crate::backing::Backing;
+use crate::chain::segment_name;
+use crate::error::{AppendError, Damage, StorageError};
+use crate::format::{self, MARK_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES};
+use crate::position::{Offset, RecordRef};
+use crate::reader::{Cursor, Item, Record, Stop, Window};
+
+/// The log is cleaned when it takes more than this many times its live bytes, in tenths, and two segments. Below the three
+/// times that the log promises, so that the work can be spread.
+const USED_PER_LIVE_TENTHS: u64 = 25;
+
+/// Segments that a log may take beyond its share, so that a small one is not cleaned all the time.
+const SEGMENTS_GRANTED: u64 = 2;
+
+/// Who knows which records are still needed.
+pub trait Owner {
+    /// Whether the owner still needs the record in this very place: it has not released it, and it has not been told that the
+    /// record [moved](Owner::moved) from there.
+    fn is_live(&mut self, record: &Record<'_>) -> bool;
+
+    /// The record stands at `to` from now on, with the same number, key and body. The log has released the old place.
+    fn moved(&mut self, record: &Record<'_>, to: RecordRef);
+}
+
+/// What a slice of cleaning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CleanProgress {
+    /// There is nothing to do.
+    Idle,
+    /// The oldest segment is not on disk yet: a commit must come first.
+    Waiting,
+    /// So many bytes of the oldest segment were looked at; there is more to do.
+    Scanned(u32),
+    /// The oldest segment is no longer needed; its file goes with the next commit that syncs.
+    Freed,
+    /// There is no room for what must be moved.
+    Full,
+}
+
+/// How far the cleaning of the oldest segment is.
+#[derive(Debug, Default)]
+pub(super) struct Cleaner {
+    segment: u32,
+    at: u32,
+    window: Window,
+}
+
+impl<B: Backing> Log<B> {
+    /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes and two segments,
+    /// or its oldest segment is all dead, or it is full and has dead bytes.
+    pub fn wants_cleaning(&self) -> bool {
+        let Some(front) = self.sealed.front() else { return false };
+        let segment_bytes = self.options.segment_bytes;
+        let used = (self.sealed.len() as u64 + 1) * segment_bytes;
+        let granted = SEGMENTS_GRANTED * segment_bytes;
+        let live = self.ledger.live_bytes();
+        let share = if self.full.is_some() { live } else { live * USED_PER_LIVE_TENTHS / 10 };
+        used > share + granted || self.ledger.live_bytes_of(front.header.id) == 0
+    }
+
+    /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. To be called when
+    /// there is time; when it scans two bytes for each byte appended, the log stays below three times its live bytes and a
+    /// few segments.
+    ///
+    /// # Errors
+    /// When the oldest segment cannot be read or is damaged: it stays, and so does what is in memory. When a write fails, the
+    /// log is [stopped](Log::is_stopped).
+    pub fn clean_slice(&mut self, budget_bytes: u32, owner: &mut impl Owner) -> Result<CleanProgress, StorageError> {
+        if self.stopped {
+            return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
+        }
+        let front = match self.sealed.front() {
+            Some(front) if self.wants_cleaning() => front,
+            _ => return Ok(CleanProgress::Idle),
+        };
+        if front.end() > self.synced {
+            return Ok(CleanProgress::Waiting);
+        }
+        let id = front.header.id;
+        if self.ledger.live_bytes_of(id) == 0 {
+            return self.retire_front();
+        }
+        if self.cleaner.segment != id {
+            self.cleaner.segment = id;
+            self.cleaner.at = SEGMENT_HEADER_BYTES;
+        }
+        let mut window = std::mem::take(&mut self.cleaner.window);
+        let progress = self.scan_front(budget_bytes, owner, &mut window);
+        self.cleaner.window = window;
+        match progress? {
+            Some(progress) => Ok(progress),
+            None => self.retire_front(),
+        }
+    }
+
+    /// Moves what is live from the place where the last slice stopped. `None` at the segment's end.
+    fn scan_front(
+        &mut self,
+        budget_bytes: u32,
+        owner: &mut impl Owner,
+        window: &mut Window,
+    ) -> Result<Option<CleanProgress>, StorageError> {
+        let Some(front) = self.sealed.front() else { return Ok(None) };
+        let (file, header, limit) = (std::sync::Arc::clone(&front.file), front.header, front.limit);
+        let start = self.cleaner.at;
+        let stop_at = start.saturating_add(budget_bytes).min(limit);
+        window.reset();
+        let mut cursor = Cursor::new(&*file, header, start, limit);
+        while cursor.at < stop_at {
+            match cursor.next(window) {
+                Ok(Ok(Item::Record(record))) => {
+                    if !record.tombstone && owner.is_live(&record) {
+                        match self.move_record(&record) {
+                            Ok(to) => owner.moved(&record, to),
+                            Err(AppendError::Stopped { .. }) => {
+                                return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
+                            }
+                            Err(AppendError::Full { .. } | AppendError::TooLarge { .. }) => {
+                                return Ok(Some(CleanProgress::Full));
+                            }
+                        }
+                    }
+                }
+                Ok(Ok(Item::Mark(..) | Item::Void)) => {}
+                Ok(Err(stop)) => return Err(self.unreadable(header.id, cursor.at, stop)),
+                Err(e) => return Err(self.unread(header.id, e)),
+            }
+            self.cleaner.at = cursor.at;
+        }
+        if cursor.at == limit {
+            return Ok(None);
+        }
+        crate::backing::SegmentFile::read_ahead(&*file, cursor.at.into(), budget_bytes.into());
+        Ok(Some(CleanProgress::Scanned(cursor.at - start)))
+    }
+
+    /// Appends a record again, as it was.
+    pub(super) fn move_record(&mut self, record: &Record<'_>) -> Result<RecordRef, AppendError> {
+        let need = format::record_bytes(record.body.len());
+        if need > self.room {
+            self.make_room(need, &[record.body], super::Purpose::Free)?;
+        }
+        let header = RecordHeader::new(record.kind, record.tombstone, record.seq, record.key, record.body.len() as u32);
+        let to = self.stage_record(&header, &[record.body]);
+        if !record.tombstone {
+            self.ledger.release(record.at);
+            self.ledger.retain(to);
+        }
+        self.stats.moved_bytes += u64::from(to.len);
+        self.unmarked = true;
+        Ok(to)
+    }
+
+    /// The oldest segment is not needed from here on; a mark says so, and its file goes when the mark is on disk.
+    fn retire_front(&mut self) -> Result<CleanProgress, StorageError> {
+        if self.active_room() < MARK_BYTES {
+            match self.roll() {
+                Ok(()) => {}
+                Err(AppendError::Stopped { .. }) => {
+                    return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
+                }
+                Err(_) => return Ok(CleanProgress::Full),
+            }
+        }
+        if let Some(front) = self.sealed.pop_front() {
+            self.ledger.drop_segment(front.header.id);
+            self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
+            self.retired.push_back((self.tail(), front.header.id));
+        }
+        Ok(CleanProgress::Freed)
+    }
+
+    pub(super) fn unreadable(&self, id: u32, at: u32, stop: Stop) -> StorageError {
+        let what = match stop {
+            Stop::Bad(what) => what,
+            Stop::Zeros | Stop::Limit => Damage::Zeros,
+        };
+        StorageError::Damaged { path: self.backing.path(&segment_name(id)), byte: at.into(), what }
+    }
+
+    pub(super) fn unread(&self, id: u32, source: io::Error) -> StorageError {
+        StorageError::io(&self.backing.path(&segment_name(id)), "read", source)
+    }
+}

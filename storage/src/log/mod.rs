@@ -1,0 +1,323 @@
+//! The log: appended to by one owner, committed in groups, read back, and kept small.
+//!
+//! ```text
+//!  append ──> stage (memory) ──commit──> active segment ──roll──> sealed segments ──clean──> removed
+//!                    │ written + fsync            │                      │
+//!                    └───────> Durable            └── spare, made ahead  └── live records go back to the stage
+//! ```
+//!
+//! Depends on the rest of the crate. It owns no thread and no clock, and makes no system call in [`Log::append`] but at a
+//! change of segment or when more is staged than the settings allow: whoever has the ring or the thread carries the
+//! [`Commit`]s and [`Job`]s out.
+
+mod clean;
+mod commit;
+mod job;
+mod open;
+mod rewrite;
+mod roll;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use clean::{CleanProgress, Owner};
+pub use commit::{Commit, Reach};
+pub use job::{Finished, Job};
+
+use crate::backing::{Backing, SegmentFile};
+use crate::disk::Disk;
+use crate::error::{AppendError, FullCause, ReadError};
+use crate::format::{self, Kind, Mark, RECORD_HEADER_BYTES, RecordHeader, Role, SegmentHeader};
+use crate::ledger::Ledger;
+use crate::options::LogOptions;
+use crate::position::{Durable, Offset, RecordRef};
+use crate::reader::Record;
+
+use clean::Cleaner;
+use commit::InFlight;
+use roll::Spare;
+
+/// A segment and its file.
+#[derive(Debug)]
+struct Segment<F> {
+    header: SegmentHeader,
+    file: Arc<F>,
+    /// Records end here. In the active segment: they end at the log's tail, and this is the segment's length.
+    limit: u32,
+    /// Whether all of a sealed segment is on disk.
+    synced: bool,
+    /// Whether a job that syncs it is out.
+    syncing: bool,
+}
+
+impl<F> Segment<F> {
+    fn end(&self) -> Offset {
+        Offset::new(self.header.id, self.limit)
+    }
+}
+
+/// A record that was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its number: greater than that of every record before it, and its own for ever.
+    pub seq: u64,
+    /// Where it stands: for its release, its reading, and its acknowledgement.
+    pub at: RecordRef,
+}
+
+/// What a log holds and has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogStats {
+    /// Segments that hold records.
+    pub segments: usize,
+    /// Bytes that the log takes on disk, the segment made ahead included.
+    pub disk_bytes: u64,
+    /// Bytes of records that were not released.
+    pub live_bytes: u64,
+    /// Records appended.
+    pub appended_records: u64,
+    /// Bytes appended, headers and padding included.
+    pub appended_bytes: u64,
+    /// Bytes of records that were moved to free their segments.
+    pub moved_bytes: u64,
+    /// Syncs that were done.
+    pub syncs: u64,
+    /// Why new records are refused at the moment.
+    pub full: Option<FullCause>,
+}
+
+/// Who appends, and so what may be used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// New records. They leave the last segment alone once no further one can be had.
+    Grow,
+    /// What ends the life of records, and what is moved so that a segment can go.
+    Free,
+}
+
+/// An append-only log in a folder. See the [crate's page](crate) for an example.
+#[derive(Debug)]
+pub struct Log<B: Backing = Disk> {
+    /// Bytes that an append for growth may take without a closer look.
+    room: usize,
+    next_seq: u64,
+    /// What waits for the next commit; it belongs into the active segment from byte `stage_base` on.
+    stage: Vec<u8>,
+    stage_base: u32,
+    active: Segment<B::File>,
+    ledger: Ledger,
+
+    sealed: VecDeque<Segment<B::File>>,
+    spare: Spare<B::File>,
+    next_id: u32,
+    /// Segments that are no longer needed, each to be removed when the log is on disk up to the place.
+    retired: VecDeque<(Offset, u32)>,
+    jobs: VecDeque<Job<B>>,
+    /// Files of segments that exist or are being made or removed.
+    files: usize,
+
+    written: Offset,
+    synced: Offset,
+    durable: Durable,
+    in_flight: Option<InFlight>,
+    commits: u64,
+    /// A buffer that came back from a commit.
+    emptied: Vec<u8>,
+    /// Records that no mark has followed.
+    unmarked: bool,
+    stopped: bool,
+    /// Making good has failed as well, so nothing more can be done before a new start.
+    beyond_repair: bool,
+    /// Why new records are refused, until there is a spare segment again.
+    full: Option<FullCause>,
+
+    cleaner: Cleaner,
+    stats: LogStats,
+    options: LogOptions,
+    dir: Arc<Path>,
+    backing: B,
+}
+
+impl<B: Backing> Log<B> {
+    /// Appends a record that is needed until it is [released](Log::release). Its body is `body`, part after part.
+    ///
+    /// It is in memory only until a commit; [`Durable::covers`] says when it may be acknowledged.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] when there is no room, which can pass; [`AppendError::TooLarge`];
+    /// [`AppendError::Stopped`] after a failed write.
+    #[inline]
+    pub fn append(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
+        let need = format::record_bytes(body_bytes(body));
+        if need > self.room {
+            self.make_room(need, body, Purpose::Grow)?;
+        }
+        let appended = self.put_next(kind, false, key, body);
+        self.ledger.retain(appended.at);
+        Ok(appended)
+    }
+
+    /// Appends a record that does nothing but end the life of earlier ones. It is never live itself and needs no release: it
+    /// goes with its segment, which stays at least as long as those of the records before it.
+    ///
+    /// When the log is full, room is kept for these.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    #[inline]
+    pub fn append_tombstone(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
+        let need = format::record_bytes(body_bytes(body));
+        if need > self.room {
+            self.make_room(need, body, Purpose::Free)?;
+        }
+        Ok(self.put_next(kind, true, key, body))
+    }
+
+    /// Says that a record is no longer needed; see [`Ledger::release`].
+    #[inline]
+    pub fn release(&mut self, record: RecordRef) {
+        self.ledger.release(record);
+    }
+
+    /// The record at a place, checked against its checksum. `scratch` is used when the record must be read from the file.
+    ///
+    /// A record of a segment that is not in memory makes the caller wait for the disk.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the place is gone or damaged or cannot be read.
+    pub fn read<'a>(&'a self, at: RecordRef, scratch: &'a mut Vec<u8>) -> Result<Record<'a>, ReadError> {
+        if at.end() > self.tail() {
+            return Err(ReadError::Gone(at.at));
+        }
+        let segment = self.segment(at.at.segment()).ok_or(ReadError::Gone(at.at))?;
+        let record = self.bytes_of(segment, at, scratch)?;
+        let Some(header) = record.first_chunk::<RECORD_HEADER_BYTES>().map(RecordHeader::decode) else {
+            return Err(ReadError::Damaged(at.at));
+        };
+        let body_end = RECORD_HEADER_BYTES + header.body_len as usize;
+        let seed = segment.header.seed(at.at.byte());
+        match (record.get(RECORD_HEADER_BYTES..body_end), header.kind()) {
+            (Some(body), Some(kind)) if format::is_intact(record, seed) => {
+                Ok(Record { kind, tombstone: header.is_tombstone(), seq: header.seq, key: header.key, body, at })
+            }
+            _ => Err(ReadError::Damaged(at.at)),
+        }
+    }
+
+    /// The place after the last record that was appended.
+    #[inline]
+    pub fn tail(&self) -> Offset {
+        Offset::new(self.active.header.id, self.stage_base + self.stage.len() as u32)
+    }
+
+    /// The number that the next record gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// How far acknowledgements may go.
+    #[inline]
+    pub fn durable(&self) -> Durable {
+        self.durable
+    }
+
+    /// Whether new records are refused for want of room, and why.
+    pub fn full(&self) -> Option<FullCause> {
+        self.full
+    }
+
+    /// Whether a failed write or sync has stopped the log; see [`Log::rewrite_unsynced`].
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Bytes of the largest body that a record can have.
+    pub fn body_bytes_max(&self) -> usize {
+        roll::body_bytes_max(self.options.segment_bytes)
+    }
+
+    /// What the log holds and has done.
+    pub fn stats(&self) -> LogStats {
+        LogStats {
+            segments: self.sealed.len() + 1,
+            disk_bytes: self.files as u64 * self.options.segment_bytes,
+            live_bytes: self.ledger.live_bytes(),
+            full: self.full,
+            ..self.stats
+        }
+    }
+
+    #[inline]
+    fn put_next(&mut self, kind: Kind, tombstone: bool, key: u64, body: &[&[u8]]) -> Appended {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let header = RecordHeader::new(kind, tombstone, seq, key, body_bytes(body) as u32);
+        let at = self.stage_record(&header, body);
+        self.stats.appended_records += 1;
+        self.stats.appended_bytes += u64::from(at.len);
+        self.unmarked = true;
+        Appended { seq, at }
+    }
+
+    /// Puts a record for which there is room into the stage.
+    #[inline]
+    fn stage_record(&mut self, header: &RecordHeader, body: &[&[u8]]) -> RecordRef {
+        let at = self.tail();
+        let len = format::record_bytes(header.body_len as usize);
+        header.encode(self.active.header.seed(at.byte()), body, &mut self.stage);
+        self.room = self.room.saturating_sub(len);
+        RecordRef { at, len: len as u32 }
+    }
+
+    /// Puts a mark into the stage. Marks have room of their own in every segment.
+    fn stage_mark(&mut self, role: Role, previous: Offset, first: u32, next: u32) {
+        let mark = Mark { role, durable: self.synced, previous, first, next };
+        self.stage_record(&Mark::header(self.next_seq), &[&mark.encode()]);
+        self.unmarked = false;
+    }
+
+    /// The oldest segment.
+    fn front_id(&self) -> u32 {
+        self.sealed.front().map_or(self.active.header.id, |segment| segment.header.id)
+    }
+
+    fn segment(&self, id: u32) -> Option<&Segment<B::File>> {
+        if id == self.active.header.id {
+            return Some(&self.active);
+        }
+        let index = self.sealed.binary_search_by_key(&id, |segment| segment.header.id).ok()?;
+        self.sealed.get(index)
+    }
+
+    /// The bytes of a record, wherever they are at the moment.
+    fn bytes_of<'a>(
+        &'a self,
+        segment: &'a Segment<B::File>,
+        at: RecordRef,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], ReadError> {
+        let (from, len) = (at.at.byte(), at.len as usize);
+        if at.end().byte() > segment.limit {
+            return Err(ReadError::Gone(at.at));
+        }
+        if segment.header.id == self.active.header.id && from >= self.stage_base {
+            let from = (from - self.stage_base) as usize;
+            return self.stage.get(from..from + len).ok_or(ReadError::Gone(at.at));
+        }
+        if let Some(bytes) = self.in_flight.as_ref().and_then(|in_flight| in_flight.slice(at)) {
+            return Ok(bytes);
+        }
+        if let Some(bytes) = segment.file.mapped().and_then(|map| map.get(from as usize..from as usize + len)) {
+            return Ok(bytes);
+        }
+        scratch.resize(len, 0);
+        segment.file.read_at(from.into(), scratch)?;
+        Ok(scratch)
+    }
+}
+
+#[inline]
+fn body_bytes(body: &[&[u8]]) -> usize {
+    body.iter().map(|part| part.len()).sum()
+}

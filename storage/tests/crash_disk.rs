@@ -1,0 +1,245 @@
+//! Recovery after a loss of power: whatever part of the unsynced bytes is there, every acknowledged operation is, in order,
+//! and nothing that was never written.
+
+mod common;
+
+use common::{Subject, options, recover};
+use proptest::prelude::*;
+use ringtail_storage::crash::{CrashDisk, seeded};
+use ringtail_storage::{Acknowledge, LogOptions, Reach};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set {
+        key: u64,
+        len: usize,
+    },
+    Clear {
+        key: u64,
+    },
+    Commit,
+    Write,
+    /// A commit is sent out and comes back only `after` further steps.
+    CommitSlowly {
+        after: usize,
+    },
+    SyncNow,
+    Work,
+    Clean {
+        budget: u32,
+    },
+    FailSync,
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        12 => (0..12_u64, 0..120_usize).prop_map(|(key, len)| Step::Set { key, len }),
+        5 => (0..12_u64).prop_map(|key| Step::Clear { key }),
+        4 => Just(Step::Commit),
+        1 => Just(Step::Write),
+        3 => (1..6_usize).prop_map(|after| Step::CommitSlowly { after }),
+        1 => Just(Step::SyncNow),
+        2 => Just(Step::Work),
+        4 => (32..2000_u32).prop_map(|budget| Step::Clean { budget }),
+        1 => Just(Step::FailSync),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// Runs the steps and crashes after each of them in a way that the seed decides.
+fn run(steps: &[Step], options: LogOptions, sector_bytes: usize, seed: u64) -> Result<(), String> {
+    let mut choose = seeded(seed);
+    let mut subject = Subject::new(CrashDisk::new(sector_bytes, seed), options);
+    let mut slow: Option<(usize, ringtail_storage::Commit<_>)> = None;
+    for (index, step) in steps.iter().enumerate() {
+        let context = |e: String| format!("after step {index} {step:?}, seed {seed}: {e}");
+        match step {
+            Step::Set { key, len } => drop(subject.set(*key, *len)),
+            Step::Clear { key } => drop(subject.clear(*key)),
+            Step::Commit => drop(subject.commit(Reach::Synced)),
+            Step::Write => drop(subject.commit(Reach::Written)),
+            Step::CommitSlowly { after } => {
+                if let Some(commit) = subject.log.commit_target(Reach::Synced) {
+                    slow = Some((index + after, commit));
+                }
+            }
+            Step::SyncNow => {
+                if subject.log.sync_now().is_ok() {
+                    subject.acknowledge();
+                }
+            }
+            Step::Work => subject.work(),
+            Step::Clean { budget } => {
+                let _ = subject.log.clean_slice(*budget, &mut subject.keeper);
+            }
+            Step::FailSync => subject.disk.fail_syncs(1),
+            Step::Restart => {
+                slow = None;
+                let (disk, acknowledged) = (subject.disk.clone(), subject.acknowledged);
+                let states = std::mem::take(&mut subject.states);
+                drop(subject);
+                disk.fail_syncs(0);
+                subject = Subject::new(disk, options);
+                if !states.iter().any(|(seq, state)| *seq >= acknowledged && *state == subject.keeper.state) {
+                    return Err(context(format!("acknowledged {acknowledged}, restarted with {:?}", subject.keeper)));
+                }
+                // What a restart finds is as good as acknowledged: the program acts on it.
+                subject.acknowledged = 0;
+            }
+        }
+        if let Some((due, mut commit)) = slow.take() {
+            if due <= index {
+                let outcome = commit.carry_out();
+                if subject.log.committed(commit, outcome).is_ok() {
+                    subject.acknowledge();
+                }
+            } else {
+                slow = Some((due, commit));
+            }
+        }
+        let crashed = subject.disk.crash(&mut choose);
+        subject.check(&crashed, options).map_err(context)?;
+        // And once more: a crash during or after recovery changes nothing.
+        let again = crashed.crash(&mut choose);
+        subject.check(&again, options).map_err(|e| context(format!("second crash: {e}")))?;
+        if subject.log.is_stopped() {
+            if subject.log.rewrite_unsynced(&mut subject.keeper).is_ok() {
+                subject.acknowledge();
+            }
+            let crashed = subject.disk.crash(&mut choose);
+            subject.check(&crashed, options).map_err(|e| context(format!("after making good: {e}")))?;
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_acknowledged_operation_survives(
+        steps in steps(),
+        segment_words in 64..400_u64,
+        sector_bytes in prop_oneof![Just(8_usize), Just(64), Just(512), Just(4096)],
+        staged_bytes_max in prop_oneof![Just(200_usize), Just(4096)],
+        seed: u64,
+    ) {
+        let options = LogOptions { staged_bytes_max, ..options(segment_words * 8) };
+        run(&steps, options, sector_bytes, seed).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_crash_within_a_call_loses_nothing(
+        steps in steps(),
+        segment_words in 64..200_u64,
+        calls in 4..300_u64,
+        seed: u64,
+    ) {
+        let options = options(segment_words * 8);
+        let mut subject = Subject::new(CrashDisk::new(64, seed), options);
+        subject.disk.end_after_calls(calls);
+        for step in &steps {
+            match step {
+                Step::Set { key, len } => drop(subject.set(*key, *len)),
+                Step::Clear { key } => drop(subject.clear(*key)),
+                Step::Clean { budget } => drop(subject.log.clean_slice(*budget, &mut subject.keeper)),
+                Step::Work => subject.work(),
+                _ => drop(subject.commit(Reach::Synced)),
+            }
+            if subject.log.is_stopped() {
+                let _ = subject.log.rewrite_unsynced(&mut subject.keeper);
+                break;
+            }
+        }
+        let mut choose = seeded(seed);
+        for _ in 0..8 {
+            let crashed = subject.disk.crash(&mut choose);
+            subject.check(&crashed, options).map_err(TestCaseError::fail)?;
+        }
+    }
+
+    /// Where written is enough, a kill of the process loses nothing that was acknowledged, and a loss of power leaves the
+    /// state after some operation.
+    #[test]
+    fn what_was_written_survives_a_kill(steps in steps(), segment_words in 64..400_u64, seed: u64) {
+        let options = LogOptions { acknowledge: Acknowledge::Written, ..options(segment_words * 8) };
+        let mut choose = seeded(seed);
+        let mut subject = Subject::new(CrashDisk::new(64, seed), options);
+        for step in &steps {
+            match step {
+                Step::Set { key, len } => drop(subject.set(*key, *len)),
+                Step::Clear { key } => drop(subject.clear(*key)),
+                Step::Clean { budget } => drop(subject.log.clean_slice(*budget, &mut subject.keeper)),
+                Step::Work => subject.work(),
+                _ => drop(subject.commit(Reach::Written)),
+            }
+            let mut kill = |n: usize| n - 1;
+            let killed = subject.disk.crash(&mut kill);
+            subject.check(&killed, options).map_err(TestCaseError::fail)?;
+            let (_, keeper, _) = recover(&subject.disk.crash(&mut choose), options).unwrap();
+            prop_assert!(subject.states.iter().any(|(_, state)| *state == keeper.state));
+        }
+    }
+}
+
+/// Goes through every sequence of choices once.
+#[derive(Default)]
+struct Exhaustive {
+    path: Vec<(usize, usize)>,
+    at: usize,
+}
+
+impl Exhaustive {
+    fn choose(&mut self, n: usize) -> usize {
+        if self.at == self.path.len() {
+            self.path.push((0, n));
+        }
+        let (choice, of) = self.path[self.at];
+        assert_eq!(of, n, "the same history asks the same questions");
+        self.at += 1;
+        choice
+    }
+
+    /// The next sequence; false when there is none.
+    fn advance(&mut self) -> bool {
+        self.at = 0;
+        while let Some((choice, of)) = self.path.pop() {
+            if choice + 1 < of {
+                self.path.push((choice + 1, of));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Every history of four operations and every crash of it.
+#[test]
+fn small_histories_survive_every_crash() {
+    let options = options(512);
+    let mut crashes = 0_u64;
+    for history in 0..5_u32.pow(5) {
+        let mut subject = Subject::new(CrashDisk::new(64, history.into()), options);
+        for position in 0..5 {
+            match history / 5_u32.pow(position) % 5 {
+                0 => subject.set(1, 10).unwrap(),
+                1 => subject.set(2, 90).unwrap(),
+                2 => subject.clear(1).unwrap(),
+                3 => assert!(subject.commit(Reach::Synced)),
+                _ => assert!(subject.commit(Reach::Written)),
+            }
+        }
+        let mut every = Exhaustive::default();
+        loop {
+            let crashed = subject.disk.crash(&mut |n| every.choose(n));
+            subject.check(&crashed, options).unwrap_or_else(|e| panic!("history {history}, {:?}: {e}", every.path));
+            crashes += 1;
+            if !every.advance() {
+                break;
+            }
+        }
+    }
+    assert!(crashes > 10_000, "only {crashes} crashes were tried");
+}
