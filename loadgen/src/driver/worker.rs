@@ -322,6 +322,10 @@ impl Worker {
         }
         let client = &mut self.clients[at as usize];
         client.sending = false;
+        if !is_ok && client.phase != Phase::Closing {
+            self.on_ended(at, "a send failed");
+            return;
+        }
         if is_ok && (!client.out.is_empty() || client.publisher.as_ref().is_some_and(|p| !p.pending.is_empty())) {
             self.mark(at);
         }
