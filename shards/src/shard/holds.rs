@@ -120,6 +120,7 @@ impl Core {
         full.retain(|session, _| self.local.is_connected(*session) && !self.local.has_room(*session));
         self.holds.full = full;
         let mut held = std::mem::take(&mut self.holds.held);
+        let mut released = Vec::new();
         held.retain(|hold| {
             let wait = match hold.until {
                 Until::Room { session } => self.holds.full.contains_key(&session) && self.is_worth_waiting_for(session),
@@ -133,10 +134,13 @@ impl Core {
             };
             if !wait && let Some(connection) = self.local.connections.get_mut(hold.connection) {
                 connection.held = false;
-                self.requests.push(Request::Receive(hold.connection));
+                released.push(hold.connection);
             }
             wait
         });
         self.holds.held = held;
+        for number in released {
+            self.resume(number);
+        }
     }
 }

@@ -31,6 +31,10 @@ impl Core {
         if connection.phase == Phase::Connecting {
             connection.receiving = false; // before CONNECT each receive is asked for
         }
+        if connection.held {
+            connection.partial.extend_from_slice(bytes);
+            return;
+        }
         if !connection.partial.is_empty() {
             let mut partial = std::mem::take(&mut connection.partial);
             let whole = match complete(&mut partial, &mut bytes, bytes_max(connection.phase, &self.local.limits)) {
@@ -57,6 +61,14 @@ impl Core {
         self.hold_for_own_answers(number);
     }
 
+    /// Goes on with what a connection that was held had sent.
+    pub(crate) fn resume(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        self.requests.push(Request::Receive(number));
+        let partial = std::mem::take(&mut connection.partial);
+        self.take_packets(number, &partial);
+    }
+
     /// Keeps reading a connection whose CONNECT has not come whole: it is read one receive at a time.
     fn read_on(&mut self, number: u32) {
         if let Some(connection) = self.local.connections.get(number)
@@ -76,6 +88,11 @@ impl Core {
             let (phase, version) = (connection.phase, connection.version);
             if phase != Phase::Connecting && phase != Phase::Live {
                 return Flow::Stop;
+            }
+            if connection.held {
+                // What came before the socket was left alone waits until the connection is let go.
+                connection.partial.extend_from_slice(rest);
+                return Flow::Continue;
             }
             let total = match codec::frame(rest, bytes_max(phase, &self.local.limits)) {
                 Ok(Frame::Complete { total_bytes, .. }) => total_bytes,
