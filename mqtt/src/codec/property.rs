@@ -118,35 +118,6 @@ impl<'a> Property<'a> {
         })
     }
 
-    /// Bytes that the property takes, with its identifier.
-    pub(super) const fn encoded_bytes(&self) -> usize {
-        1 + match self {
-            Self::PayloadFormatIndicator(_)
-            | Self::RequestProblemInformation(_)
-            | Self::RequestResponseInformation(_)
-            | Self::MaximumQoS(_)
-            | Self::RetainAvailable(_)
-            | Self::WildcardSubscriptionAvailable(_)
-            | Self::SubscriptionIdentifierAvailable(_)
-            | Self::SharedSubscriptionAvailable(_) => 1,
-            Self::ServerKeepAlive(_) | Self::ReceiveMaximum(_) | Self::TopicAliasMaximum(_) | Self::TopicAlias(_) => 2,
-            Self::MessageExpiryInterval(_)
-            | Self::SessionExpiryInterval(_)
-            | Self::WillDelayInterval(_)
-            | Self::MaximumPacketSize(_) => 4,
-            Self::SubscriptionIdentifier(identifier) => write::variable_byte_integer_bytes(identifier.get() as usize),
-            Self::ContentType(text)
-            | Self::ResponseTopic(text)
-            | Self::AssignedClientIdentifier(text)
-            | Self::AuthenticationMethod(text)
-            | Self::ResponseInformation(text)
-            | Self::ServerReference(text)
-            | Self::ReasonString(text) => 2 + text.len(),
-            Self::CorrelationData(bytes) | Self::AuthenticationData(bytes) => 2 + bytes.len(),
-            Self::User(name, value) => 2 + name.len() + 2 + value.len(),
-        }
-    }
-
     /// Appends identifier and value.
     pub(super) fn append(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.push(self.id());
