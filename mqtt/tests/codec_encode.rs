@@ -18,6 +18,19 @@ use ProtocolVersion::{V3_1, V3_1_1, V5};
 const VERSIONS: [ProtocolVersion; 3] = [V3_1, V3_1_1, V5];
 const PACKET_ID: PacketId = PacketId::MIN;
 
+const HEAD: PublishHead<'static> = PublishHead {
+    dup: false,
+    qos: QoS::AtMostOnce,
+    retain: false,
+    topic_name: "a",
+    packet_id: None,
+    forwarded_properties: &[],
+    message_expiry_interval_s: None,
+    topic_alias: None,
+    subscription_identifiers: &[],
+    payload_bytes: 0,
+};
+
 fn publish<'a>(topic_name: &'a str, payload: &'a [u8]) -> Publish<'a> {
     Publish {
         dup: false,
@@ -99,6 +112,47 @@ fn lists_keep_what_they_have_when_an_entry_is_too_long() {
     assert_eq!(identifiers.push(NonZeroU32::MIN), Ok(()));
     assert_eq!(identifiers.push(NonZeroU32::MAX), Err(EncodeError::SubscriptionIdentifier));
     assert_eq!(identifiers.as_identifiers().iter().collect::<Vec<_>>(), [NonZeroU32::MIN]);
+}
+
+#[test]
+fn subscription_options_come_back_as_they_were_given() {
+    let mut given = Vec::new();
+    for maximum_qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for retain_handling in [RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend] {
+            for (no_local, retain_as_published) in [(false, false), (false, true), (true, false), (true, true)] {
+                given.push(SubscriptionOptions { maximum_qos, no_local, retain_as_published, retain_handling });
+            }
+        }
+    }
+    let mut filters = SubscribeFiltersBuf::new("a", given[0]).expect("a short filter");
+    for options in &given[1..] {
+        filters.push("a", *options).expect("a short filter");
+    }
+    assert_eq!(filters.as_filters().iter().map(|(_, options)| options).collect::<Vec<_>>(), given);
+}
+
+#[test]
+fn remaining_lengths_take_as_few_bytes_as_they_can() {
+    // Two bytes of length and one of the topic name come before the payload.
+    let rows: [(usize, &[u8]); 7] = [
+        (0x7f, b"\x7f"),
+        (0x80, b"\x80\x01"),
+        (0x3fff, b"\xff\x7f"),
+        (0x4000, b"\x80\x80\x01"),
+        (0x1f_ffff, b"\xff\xff\x7f"),
+        (0x20_0000, b"\x80\x80\x80\x01"),
+        (268_435_455, b"\xff\xff\xff\x7f"),
+    ];
+    for (remaining_length, encoded) in rows {
+        let head = PublishHead { payload_bytes: remaining_length - 3, ..HEAD };
+        let mut out = Vec::new();
+        assert_eq!(head.encode(V3_1_1, &mut out), Ok(None));
+        assert_eq!(out, [b"\x30", encoded, b"\x00\x01a"].concat());
+        assert_eq!(head.encoded_bytes(V3_1_1), 1 + encoded.len() + remaining_length);
+    }
+    let mut out = Vec::new();
+    let head = PublishHead { payload_bytes: 268_435_456 - 3, ..HEAD };
+    assert_eq!(head.encode(V3_1_1, &mut out), Err(EncodeError::PacketTooLarge));
 }
 
 #[test]
@@ -213,16 +267,12 @@ fn the_small_encoders_agree_with_the_large_one() {
 #[test]
 fn a_head_that_is_too_large_writes_nothing() {
     let head = PublishHead {
-        dup: false,
         qos: QoS::AtLeastOnce,
-        retain: false,
-        topic_name: "a",
         packet_id: Some(PACKET_ID),
-        forwarded_properties: &[],
         message_expiry_interval_s: Some(1),
-        topic_alias: None,
         subscription_identifiers: &[1, 200],
         payload_bytes: 3,
+        ..HEAD
     };
     let mut out = b"before".to_vec();
     assert_eq!(head.encode(V5, &mut out), Ok(Some(6 + 2 + 3)));

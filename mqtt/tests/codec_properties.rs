@@ -136,10 +136,19 @@ proptest! {
             && received.properties.subscription_identifiers.is_empty();
         prop_assert_eq!(received.properties.forwarded_raw(), only_forwarded.then_some(&appended[..]));
         // The fields decide, also where they were changed after decoding.
-        let changed = PublishProperties { content_type: Some("another"), ..received.properties };
-        let mut appended = Vec::new();
-        prop_assert_eq!(changed.append_forwarded(&mut appended), Ok(()));
-        prop_assert!(appended.windows(7).any(|window| window == b"another"));
+        let other = "none of the arbitrary texts, for it is longer than forty bytes and shorter than a hundred";
+        let changes: [fn(&mut PublishProperties<'static>, &'static str); 3] = [
+            |properties, text| properties.content_type = Some(text),
+            |properties, text| properties.response_topic = Some(text),
+            |properties, text| properties.correlation_data = Some(text.as_bytes()),
+        ];
+        for change in changes {
+            let mut changed = original.properties;
+            change(&mut changed, other);
+            let mut appended = Vec::new();
+            prop_assert_eq!(changed.append_forwarded(&mut appended), Ok(()));
+            prop_assert!(appended.windows(other.len()).any(|window| window == other.as_bytes()));
+        }
     }
 
     #[test]

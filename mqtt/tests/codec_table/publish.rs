@@ -161,7 +161,7 @@ pub(super) fn refused() -> Vec<Row> {
         ("PUBLISH to #", ALL, b"\x30\x04\x00\x01#\x00", TopicName),
         ("PUBLISH to a/+", ALL, b"\x30\x06\x00\x03a/+\x00", TopicName),
         ("PUBLISH to a long name with +", ALL, b"\x30\x17\x00\x14aaaaaaaaaaaaaaaaaa+a\x00", TopicName),
-        ("PUBLISH to a name of eleven bytes with #", ALL, b"\x30\x0e\x00\x0baaaaaa#aaaa\x00", TopicName),
+        ("PUBLISH to a name of eleven bytes with #", ALL, b"\x30\x0e\x00\x0ba#aaaaaaaaa\x00", TopicName),
         ("PUBLISH to U+0000", ALL, b"\x30\x05\x00\x02a\x00\x00", NullCharacter),
         ("PUBLISH to ill-formed UTF-8", ALL, b"\x30\x05\x00\x02a\xff\x00", Utf8),
         ("PUBLISH 5.0 without properties", ONLY_5, b"\x30\x03\x00\x01a", Truncated),
