@@ -34,7 +34,13 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     }
     // Before the shards start, so that a signal during the start ends it cleanly as well.
     let mut signals = register_signals()?;
-    let server = ringtail_shards::start(config)?;
+    let mut server = ringtail_shards::start(config)?;
+    // A shard that ends ends the wait for signals; why it ended, the stop reports.
+    let (watch, waiting) = (server.watch(), signals.handle());
+    std::thread::spawn(move || {
+        watch.wait();
+        waiting.close();
+    });
     announce(&server)?;
     for signal in &mut signals {
         match signal {

@@ -213,7 +213,8 @@ mod tests {
     fn against_a_set_that_remembers_everything() {
         let mut rng = SplitMix(42);
         for _ in 0..200 {
-            let (mut tracker, mut seen, mut duplicates, mut reordered) = (Tracker::new(PAIR, false), BTreeSet::new(), 0, 0);
+            let (mut tracker, mut seen, mut duplicates, mut reordered) =
+                (Tracker::new(PAIR, false), BTreeSet::new(), 0, 0);
             for base in 0..100 {
                 let sequence = (base + rng.below(9)).saturating_sub(4);
                 let late = seen.last().is_some_and(|last| sequence < *last);

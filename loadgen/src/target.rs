@@ -27,9 +27,11 @@ impl Target {
             return Err(usage(&format!("the scheme `{scheme}` is not known")));
         }
         let rest = rest.trim_end_matches('/');
-        let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !rest.ends_with(']');
+        let has_port =
+            rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !rest.ends_with(']');
         let host = if has_port { rest.to_owned() } else { format!("{rest}:1883") };
-        let mut addresses = host.to_socket_addrs().map_err(|source| Error::Unreachable { target: url.to_owned(), source })?;
+        let mut addresses =
+            host.to_socket_addrs().map_err(|source| Error::Unreachable { target: url.to_owned(), source })?;
         let address = addresses.next().ok_or_else(|| usage("the host has no address"))?;
         Ok(Self { url: url.to_owned(), address })
     }

@@ -29,7 +29,7 @@ pub use counters::Counters;
 #[cfg(not(loom))]
 pub use executor::ExecutorError;
 #[cfg(not(loom))]
-pub use server::{Server, ShardPlace, StartError, StopError, start};
+pub use server::{Server, ShardPlace, StartError, StopError, Watch, start};
 
 /// A set of shards, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

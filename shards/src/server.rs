@@ -86,7 +86,25 @@ pub struct Server {
     places: Vec<ShardPlace>,
     controls: Vec<Arc<Control>>,
     executors: Vec<Executor<io::Result<()>>>,
+    ended: Option<mpsc::Receiver<ShardEnded>>,
 }
+
+/// Waits for a shard to end; see [`Server::watch`].
+pub struct Watch(Option<mpsc::Receiver<ShardEnded>>);
+
+impl Watch {
+    /// Returns when a shard has ended: because the server was stopped, or because the shard failed, which
+    /// [`Server::stop`] then reports.
+    pub fn wait(self) {
+        if let Some(ended) = self.0 {
+            // An error means that every shard has ended.
+            let _ = ended.recv();
+        }
+    }
+}
+
+/// A shard has ended.
+struct ShardEnded;
 
 /// What a starting shard tells the thread that starts it.
 struct Started {
@@ -112,6 +130,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
             per_shard[shard].push(listener);
         }
     }
+    let (ended, ends) = mpsc::channel();
     let mut executors = Vec::new();
     let mut go = Vec::new();
     let mut places = Vec::new();
@@ -122,9 +141,15 @@ pub fn start(config: Config) -> Result<Server, StartError> {
         go.push(sender);
         let seat =
             Seat { shard, seed, config: Arc::clone(&config), port, listeners, started: started.clone(), go: receiver };
-        executors.push(executor::spawn(shard, core, move || seat.serve())?);
+        let ended = ended.clone();
+        executors.push(executor::spawn(shard, core, move || async move {
+            let result = seat.serve().await;
+            // Nobody may be watching.
+            let _ = ended.send(ShardEnded);
+            result
+        })?);
     }
-    drop(started);
+    drop((started, ended));
     let mut handles: Vec<Option<(WireHandle, Arc<Control>)>> = (0..shards).map(|_| None).collect();
     for shard in 0..shards {
         let start = starts.recv().map_err(|_| StartError::Ended(shard))?;
@@ -136,7 +161,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
     for (shard, go) in go.iter().enumerate() {
         go.send(Arc::clone(&neighbours)).map_err(|_| StartError::Ended(shard))?;
     }
-    Ok(Server { listeners: addresses, places, controls, executors })
+    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends) })
 }
 
 /// Binds every address once for each shard. A port 0 is chosen by the first.
@@ -219,7 +244,7 @@ impl Server {
         &self.places
     }
 
-    /// The counters of all shards together, as they were published last (within 100 ms of traffic).
+    /// The counters of all shards together, as they were published last (within 100 ms under load, at once when a shard goes to sleep).
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
@@ -227,6 +252,11 @@ impl Server {
             sum.add(&control.counters.load());
         }
         sum
+    }
+
+    /// To wait for the end of a shard on another thread. The first caller gets it; the watches of later ones end at once.
+    pub fn watch(&mut self) -> Watch {
+        Watch(self.ended.take())
     }
 
     /// Tells every client that the server shuts down, lets what was sent reach them, and stops the shards.

@@ -5,6 +5,7 @@ use super::value::Value;
 use ringtail_mqtt::limits::QueuePolicy;
 use ringtail_mqtt::packet::QoS;
 use ringtail_shards::config::Pacing;
+use ringtail_shards::routing::Strategy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
@@ -77,6 +78,17 @@ impl<T: Named> Field for T {
         let name = T::NAMES.iter().find(|(_, value)| value == self).map_or("", |(name, _)| name);
         Value::Text(name.to_owned())
     }
+}
+
+impl Named for Strategy {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("round_robin", Self::RoundRobin),
+        ("random", Self::Random),
+        ("sticky", Self::Sticky),
+        ("hash_publisher", Self::HashPublisher),
+        ("hash_topic", Self::HashTopic),
+        ("least_inflight", Self::LeastInflight),
+    ];
 }
 
 impl Named for Pacing {

@@ -6,6 +6,7 @@ use super::value::Value;
 use super::{LogFormat, Settings};
 use ringtail_mqtt::limits::QueuePolicy;
 use ringtail_shards::config::{Pacing, SHARDS_MAX};
+use ringtail_shards::routing::Strategy;
 use std::sync::LazyLock;
 use tracing::level_filters::LevelFilter;
 
@@ -180,6 +181,9 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "Whether topic filters may hold wildcards.";
     "mqtt.shared_available", config.limits.shared_available, Kind::Flag, Restart,
         "Whether shared subscriptions ($share/...) are accepted.";
+    "mqtt.shared_strategy", config.shared_strategy, Kind::Choice(names::<Strategy>), Restart,
+        "How the member of a shared subscription that takes a message is chosen: each in turn, any, the same until it \
+         cannot, by the publisher, by the topic, or the one with the fewest messages in flight.";
     "mqtt.topic_levels_max", config.limits.topic_levels_max, number(1, 65_535, "levels"), Restart,
         "Levels of a topic name or filter.";
     "mqtt.subscriptions_max", config.limits.subscriptions_max, number(1, U32_MAX, "subscriptions"), Restart,

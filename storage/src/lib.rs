@@ -18,6 +18,7 @@ mod options;
 mod position;
 mod reader;
 mod recovery;
+pub mod tools;
 
 pub use backing::{Backing, SegmentFile};
 pub use crash::{CrashDisk, CrashFile};

@@ -65,7 +65,10 @@ impl Setup {
     fn start_mosquitto(self) -> Broker {
         let configuration = TempDir::new().unwrap();
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let mut lines = format!("listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n", address.port());
+        let mut lines = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n",
+            address.port()
+        );
         if let Some(folder) = &self.folder {
             lines += &format!("persistence true\npersistence_location {}/\n", folder.display());
         }

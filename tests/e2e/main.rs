@@ -7,7 +7,11 @@ mod bystanders;
 mod program;
 mod raw;
 
+mod durable;
 mod hostile;
+mod mosquitto;
+mod rumqtt;
+mod scenarios;
 
 /// Makes a test of each case with one shard and one with three. The cases get the number of shards.
 macro_rules! on_shards {

@@ -64,7 +64,7 @@ impl Program {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", self.child.id())]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{signal} to {}", self.name);
     }
 

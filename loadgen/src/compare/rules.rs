@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A figure of a run that can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Figure {
     /// A figure of the latency from the due time.
     Latency(&'static str, fn(&Summary) -> f64),
@@ -49,7 +49,7 @@ impl Figure {
 }
 
 /// A rule: the comparison fails when new over base is above (or below) a limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     /// What is compared.
     pub(crate) figure: Figure,

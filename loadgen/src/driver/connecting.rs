@@ -165,8 +165,10 @@ impl Worker {
     fn send_subscribe(&mut self, at: u32) -> Result<(), EncodeError> {
         let group = &self.setup.plan.groups[usize::from(self.clients[at as usize].group)];
         let Some(subscribe) = &group.subscribe else { return Ok(()) };
-        let options =
-            SubscriptionOptions { maximum_qos: QoS::from_bits(subscribe.qos).unwrap_or_default(), ..Default::default() };
+        let options = SubscriptionOptions {
+            maximum_qos: QoS::from_bits(subscribe.qos).unwrap_or_default(),
+            ..Default::default()
+        };
         let values = group.values(self.clients[at as usize].index, self.setup.plan.run);
         let mut filters = subscribe.filters.iter().map(|f| f.fill(values));
         let mut list = SubscribeFiltersBuf::new(&filters.next().unwrap_or_default(), options)?;

@@ -92,7 +92,8 @@ pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
 
 /// How many workers: what was asked for, or what the connections need; refused when it is too few for them.
 fn workers(plan: &Plan, options: &Options) -> Result<u32, Error> {
-    let machine = |missing: Vec<Missing>| missing.into_iter().next().map_or(Ok(()), |m| Err(Error::Machine(m.to_string())));
+    let machine =
+        |missing: Vec<Missing>| missing.into_iter().next().map_or(Ok(()), |m| Err(Error::Machine(m.to_string())));
     machine(check_kernel(1))?;
     let descriptors = raise_descriptor_limit().unwrap_or(1_024).saturating_sub(DESCRIPTORS_RESERVED);
     let slots_max = descriptors.clamp(1_024, u64::from(SLOTS_MAX)) as u32;
@@ -111,7 +112,8 @@ fn workers(plan: &Plan, options: &Options) -> Result<u32, Error> {
 }
 
 fn usage(pid: i32) -> Result<process::Usage, Error> {
-    process::usage(pid).ok_or_else(|| Error::Usage(format!("--broker-pid {pid}: there is no such process, or it is not readable")))
+    process::usage(pid)
+        .ok_or_else(|| Error::Usage(format!("--broker-pid {pid}: there is no such process, or it is not readable")))
 }
 
 /// A run that goes on.
@@ -184,7 +186,8 @@ impl<'a> Run<'a> {
 
     fn spawn(&mut self, setup: Setup, exchange: Exchange) -> Result<(), Error> {
         let (worker, shared) = (setup.worker, Arc::clone(&self.shared));
-        let core = (!self.options.cores.is_empty()).then(|| self.options.cores[worker as usize % self.options.cores.len()]);
+        let core =
+            (!self.options.cores.is_empty()).then(|| self.options.cores[worker as usize % self.options.cores.len()]);
         let body = move || {
             if let Some(core) = core {
                 pin(core)?;

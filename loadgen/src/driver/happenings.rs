@@ -119,7 +119,11 @@ impl Worker {
             self.happenings.keep_alive_at = (at + 1) % self.clients.len();
             let limit_s = u32::from(self.group(at as u32).keep_alive_s) * 3 / 4;
             let client = &self.clients[at];
-            if limit_s > 0 && client.phase == Phase::Up && now_s.saturating_sub(client.last_sent_s) >= limit_s && !client.sending {
+            if limit_s > 0
+                && client.phase == Phase::Up
+                && now_s.saturating_sub(client.last_sent_s) >= limit_s
+                && !client.sending
+            {
                 self.writable(at as u32).extend_from_slice(&[PacketType::PingReq.first_byte(), 0]);
             }
         }

@@ -161,8 +161,7 @@ mod tests {
         let file = crate::scenario::load("sharesub-1k-5-1k-1k").expect("built in");
         let plan = Plan::new(&file, "t", &Overrides::default(), 1).expect("plan");
         let expectation = expect(&plan).expect("expectation");
-        let layouts: Vec<Layout> =
-            (0..3).map(|w| lay_out(&plan, &expectation, (w, 3), 10).expect("layout")).collect();
+        let layouts: Vec<Layout> = (0..3).map(|w| lay_out(&plan, &expectation, (w, 3), 10).expect("layout")).collect();
         let mut clients: Vec<(u16, u32)> =
             layouts.iter().flat_map(|l| l.clients.iter().map(|c| (c.group, c.index))).collect();
         clients.sort_unstable();
@@ -172,11 +171,18 @@ mod tests {
             layouts.iter().map(|l| l.clients.iter().filter(|c| c.subscriber.is_some()).count()).collect();
         assert_eq!(members, [0, 0, 5]);
         assert_eq!(layouts[2].receivers.len(), 1);
-        assert_eq!(clients_of_a_worker_max(&plan, 3) as usize, layouts.iter().map(|l| l.clients.len()).max().expect("3"));
+        assert_eq!(
+            clients_of_a_worker_max(&plan, 3) as usize,
+            layouts.iter().map(|l| l.clients.len()).max().expect("3")
+        );
         for layout in &layouts {
             for lot in &layout.lots {
                 let own = lot.share.clients() as usize;
-                assert!(layout.clients[lot.first as usize..][..own].iter().all(|c| c.group == layout.clients[lot.first as usize].group));
+                assert!(
+                    layout.clients[lot.first as usize..][..own]
+                        .iter()
+                        .all(|c| c.group == layout.clients[lot.first as usize].group)
+                );
             }
         }
     }

@@ -127,7 +127,9 @@ pub(crate) fn check(plan: &Plan, expectation: &Expectation, outcomes: &[Outcome]
                 let shared = expectation.receivers[received.receiver as usize].shared.clone();
                 checked.pairs.push(PairAtFault {
                     publisher: name(plan, tracker.publisher),
-                    subscriber: shared.unwrap_or_else(|| clients.get(&received.receiver).map_or_else(String::new, |c| name(plan, *c))),
+                    subscriber: shared.unwrap_or_else(|| {
+                        clients.get(&received.receiver).map_or_else(String::new, |c| name(plan, *c))
+                    }),
                     qos: tracker.qos,
                     lost,
                     duplicated: u64::from(tracker.duplicated),
@@ -179,7 +181,9 @@ publish = { topic = "t/{i}", qos = 1, rate_per_s = 1 }
         let sent = |publisher, excused| Sent { publisher, messages: 4, excused, missed: 5 };
         let received = trackers.into_iter().zip([true, false]).zip(0..);
         let outcome = Outcome {
-            receivers: received.map(|((trackers, interrupted), receiver)| Received { receiver, trackers, interrupted }).collect(),
+            receivers: received
+                .map(|((trackers, interrupted), receiver)| Received { receiver, trackers, interrupted })
+                .collect(),
             publishers: vec![sent(2, vec![]), sent(3, vec![3])],
             histograms: Histograms::new(),
         };

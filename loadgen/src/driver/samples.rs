@@ -56,11 +56,6 @@ impl Samples {
         total
     }
 
-    /// The latest second's histograms.
-    pub(super) fn latest(&self) -> Option<&Histograms> {
-        self.seconds.values().next_back()
-    }
-
     /// The largest resident memory of the broker.
     pub(super) fn rss_max_bytes(&self) -> u64 {
         self.list.iter().filter_map(|s| Some(s.broker?.rss_bytes)).max().unwrap_or(0)
@@ -87,7 +82,8 @@ impl Samples {
             connected: to.tally.connected,
             latency_us: latency.map_or_else(Summary::default, Summary::of),
             heat: latency.map_or_else(Vec::new, heat),
-            broker_cores: broker.map(|(f, t)| round(t.cpu_ns.saturating_sub(f.cpu_ns) as f64 / length_ns.max(1) as f64)),
+            broker_cores: broker
+                .map(|(f, t)| round(t.cpu_ns.saturating_sub(f.cpu_ns) as f64 / length_ns.max(1) as f64)),
             broker_rss_bytes: to.broker.map(|b| b.rss_bytes),
         }
     }

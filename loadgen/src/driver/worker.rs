@@ -251,7 +251,10 @@ impl Worker {
             Event::Sent { token, buffer, result } => self.on_sent(token, buffer, result.is_ok()),
             Event::Connected { token, result } => self.on_connected(token, result, now),
             Event::Ended { token, error } => {
-                self.on_ended(token, &error.map_or_else(|| "it was closed by the other side".to_owned(), |e| e.to_string()));
+                self.on_ended(
+                    token,
+                    &error.map_or_else(|| "it was closed by the other side".to_owned(), |e| e.to_string()),
+                );
             }
             Event::Closed { token, .. } => self.on_closed(token, now),
             Event::Accepted { .. }
@@ -281,7 +284,9 @@ impl Worker {
     fn flush_client(&mut self, at: u32, now: u64) {
         self.encode_pending(at, now);
         let client = &mut self.clients[at as usize];
-        let Some(slot) = client.slot.filter(|_| !client.out.is_empty() && client.phase != Phase::Closing) else { return };
+        let Some(slot) = client.slot.filter(|_| !client.out.is_empty() && client.phase != Phase::Closing) else {
+            return;
+        };
         client.sending = true;
         client.last_sent_s = (now / 1_000_000_000) as u32;
         let bytes = std::mem::take(&mut client.out);
@@ -317,6 +322,10 @@ impl Worker {
         }
         let client = &mut self.clients[at as usize];
         client.sending = false;
+        if !is_ok && client.phase != Phase::Closing {
+            self.on_ended(at, "a send failed");
+            return;
+        }
         if is_ok && (!client.out.is_empty() || client.publisher.as_ref().is_some_and(|p| !p.pending.is_empty())) {
             self.mark(at);
         }

@@ -90,9 +90,8 @@ pub(crate) struct Report {
     pub(crate) histograms: BTreeMap<String, String>,
 }
 
-/// Delivery of one QoS.
+/// Delivery of one QoS; the names mean what they mean in [`Report`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of Report")]
 pub(crate) struct Checks {
     pub(crate) expected: u64,
     pub(crate) received: u64,
@@ -101,9 +100,8 @@ pub(crate) struct Checks {
     pub(crate) reordered: u64,
 }
 
-/// A pair with a fault.
+/// A pair with a fault; the names mean what they mean in [`Report`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of Report")]
 pub(crate) struct PairAtFault {
     pub(crate) publisher: String,
     pub(crate) subscriber: String,

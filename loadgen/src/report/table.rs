@@ -106,7 +106,12 @@ fn write_latencies(r: &Report, out: &mut String) -> std::fmt::Result {
 fn write_connections(r: &Report, out: &mut String) -> std::fmt::Result {
     let c = &r.connections;
     write!(out, "connected  {} ({}/s)", c.established, thousands(c.established_per_s))?;
-    for (count, what) in [(c.refused, "refused"), (c.failed, "failed"), (c.dropped, "dropped by the other side"), (c.sessions_lost, "sessions not kept")] {
+    for (count, what) in [
+        (c.refused, "refused"),
+        (c.failed, "failed"),
+        (c.dropped, "dropped by the other side"),
+        (c.sessions_lost, "sessions not kept"),
+    ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;
         }

@@ -18,8 +18,11 @@
 //! steps, so that no subscription pays for a rehash of all the others; no `unsafe`.
 
 mod announcement;
+#[cfg(test)]
+mod collisions;
 mod filters;
 mod hash;
+mod levels;
 mod matches;
 mod remote;
 mod retained;
@@ -29,6 +32,9 @@ mod subscribers;
 mod subscriptions;
 mod text;
 mod trie;
+#[cfg(test)]
+#[path = "../../tests/routing_words/mod.rs"]
+mod words;
 
 pub use announcement::Announcement;
 pub use hash::{Seed, hash_topic};

@@ -10,7 +10,7 @@ use super::hash::{Seed, mix};
 use super::strategy::Strategy;
 use super::trie::Walk;
 use crate::arena::Arena;
-use crate::table::{Table, Tagged};
+use crate::table::{Entry, Table};
 use crate::{ShardId, ShardSet};
 
 /// Which shards a message goes to.
@@ -27,6 +27,7 @@ pub struct Remote {
 }
 
 /// A filter without wildcards, by its hash.
+#[derive(Clone, Copy)]
 struct Fingerprint {
     hash: [u32; 2],
     shards: Shards,
@@ -35,11 +36,12 @@ struct Fingerprint {
 const _: () = assert!(size_of::<Fingerprint>() == 12);
 
 /// One shard; or, with the top bit, the number of a set.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Shards(u32);
 
 impl Shards {
     const SET: u32 = 1 << 31;
+    const NONE: Self = Self(u32::MAX);
 
     fn of(self, sets: &Arena<ShardSet>) -> ShardSet {
         if self.0 & Self::SET == 0 {
@@ -49,7 +51,14 @@ impl Shards {
     }
 }
 
-impl Tagged for Fingerprint {
+impl Entry for Fingerprint {
+    const EMPTY: Self = Self { hash: [0; 2], shards: Shards::NONE };
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.shards == Shards::NONE
+    }
+
     #[inline]
     fn tag(&self) -> u32 {
         self.hash[1]

@@ -82,7 +82,7 @@ impl Retained {
         }
         self.bytes = bytes;
         self.expiring += usize::from(expires(&message));
-        let old = self.messages.insert(Topic(message.topic_name().into()), message);
+        let old = self.messages.insert(Topic(message.topic_name().as_bytes().into()), message);
         self.expiring -= usize::from(old.as_deref().is_some_and(expires));
         Ok(old)
     }

@@ -139,6 +139,12 @@ impl Subscriptions {
         self.filters.matches(topic_name, hash, walk, |id| lists.push(FilterId(id)));
     }
 
+    /// True when no subscription has left anything behind.
+    #[cfg(test)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.len == 0 && self.filters.is_bare()
+    }
+
     #[inline]
     pub(crate) fn list(&self, filter: FilterId) -> Option<&List> {
         self.filters.get(filter.0)

@@ -9,15 +9,22 @@ use crate::shard::connection::Phase;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::{Core, Request};
 use ringtail_mqtt::time::Millis;
+use std::collections::HashMap;
 
 /// How long a publisher on another shard is held for one message that met a full subscriber, milliseconds.
 const REMOTE_HOLD_MS: u64 = 10;
+
+/// How often holds are reviewed although nothing happens, milliseconds.
+const REVIEW_MS: u64 = 5;
 
 /// The publishers that are held, and the subscribers that are slow.
 #[derive(Default)]
 pub(crate) struct Holds {
     held: Vec<Hold>,
-    full: Vec<Full>,
+    /// Full subscribers, and since when they are.
+    full: HashMap<u32, Millis>,
+    /// When the holds were reviewed last: once a millisecond is enough.
+    reviewed: Millis,
 }
 
 struct Hold {
@@ -36,11 +43,6 @@ enum Until {
     Answers,
 }
 
-struct Full {
-    session: u32,
-    since: Millis,
-}
-
 impl Holds {
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.full.is_empty()
@@ -48,7 +50,7 @@ impl Holds {
 
     /// When the turn must look again although nothing happens.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        (!self.is_empty()).then_some(REMOTE_HOLD_MS)
+        (!self.is_empty()).then_some(REVIEW_MS)
     }
 }
 
@@ -93,13 +95,8 @@ impl Core {
     fn is_worth_waiting_for(&mut self, session: u32) -> bool {
         let now = self.local.now;
         let grace_ms = u64::from(self.config.slow_consumer_grace_ms);
-        match self.holds.full.iter().find(|full| full.session == session) {
-            Some(full) => now < full.since.plus_ms(grace_ms),
-            None => {
-                self.holds.full.push(Full { session, since: now });
-                grace_ms > 0
-            }
-        }
+        let since = *self.holds.full.entry(session).or_insert(now);
+        now < since.plus_ms(grace_ms)
     }
 
     fn hold(&mut self, number: u32, until: Until) {
@@ -113,17 +110,20 @@ impl Core {
         self.requests.push(Request::Hold(number));
     }
 
-    /// Lets go whoever need not wait any longer. Once a turn, when somebody is held.
+    /// Lets go whoever need not wait any longer.
     pub(crate) fn review_holds(&mut self) {
+        if self.holds.reviewed == self.local.now {
+            return;
+        }
+        self.holds.reviewed = self.local.now;
         let mut full = std::mem::take(&mut self.holds.full);
-        full.retain(|full| self.local.sessions.get(full.session).is_some() && !self.local.has_room(full.session));
+        full.retain(|session, _| self.local.is_connected(*session) && !self.local.has_room(*session));
         self.holds.full = full;
         let mut held = std::mem::take(&mut self.holds.held);
+        let mut released = Vec::new();
         held.retain(|hold| {
             let wait = match hold.until {
-                Until::Room { session } => {
-                    self.holds.full.iter().any(|full| full.session == session) && self.is_worth_waiting_for(session)
-                }
+                Until::Room { session } => self.holds.full.contains_key(&session) && self.is_worth_waiting_for(session),
                 Until::Time(at) => self.local.now < at,
                 Until::Answers => self
                     .local
@@ -134,10 +134,13 @@ impl Core {
             };
             if !wait && let Some(connection) = self.local.connections.get_mut(hold.connection) {
                 connection.held = false;
-                self.requests.push(Request::Receive(hold.connection));
+                released.push(hold.connection);
             }
             wait
         });
         self.holds.held = held;
+        for number in released {
+            self.resume(number);
+        }
     }
 }

@@ -28,7 +28,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// How often counters are published, milliseconds.
+/// How often a shard that does not sleep publishes its counters, milliseconds.
 const PUBLISH_COUNTERS_MS: u64 = 100;
 /// How long a stopping shard lets clients take their last bytes, milliseconds.
 const STOP_GRACE_MS: u64 = 2_000;
@@ -52,6 +52,7 @@ impl Shard {
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
         let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
+        self.publish_counters(wait);
         self.turn(wait)?;
         if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
             *stop_at = self.core.local.now.plus_ms(STOP_GRACE_MS);
@@ -80,7 +81,6 @@ impl Shard {
         let more = self.core.take_steps();
         self.flush();
         self.idle.note(busy, more);
-        self.publish_counters();
         Ok(())
     }
 
@@ -112,7 +112,10 @@ impl Shard {
             Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
-            Event::Closed { token, .. } => core.local.connections.remove(token),
+            Event::Closed { token, .. } => {
+                core.leaving.remove(&token);
+                core.local.connections.remove(token);
+            }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
             Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
             Event::Rung | Event::Connected { .. } | Event::Synced { .. } => {}
@@ -184,6 +187,12 @@ impl Shard {
                 }
             }
             Request::Close(number) => connections.mark_dirty(number),
+            Request::CloseNow(number) => {
+                if let Some(connection) = connections.get_mut(number) {
+                    connection.phase = Phase::Closing;
+                    self.wire.close_now(connection.slot);
+                }
+            }
             Request::HandOver { connection: number, to, token } => {
                 let Some(connection) = connections.get(number) else { return };
                 self.wire.send_descriptor(connection.slot, &self.neighbours[usize::from(to)], token);
@@ -191,9 +200,10 @@ impl Shard {
         }
     }
 
-    fn publish_counters(&mut self) {
+    /// Publishes the counters when they are due, and before a sleep, which may be long.
+    fn publish_counters(&mut self, wait: Wait) {
         let now = self.core.local.now;
-        if now >= self.counters_at {
+        if now >= self.counters_at || matches!(wait, Wait::Park { .. }) {
             self.counters_at = now.plus_ms(PUBLISH_COUNTERS_MS);
             self.control.counters.store(&self.core.counted());
         }
@@ -225,6 +235,7 @@ impl Core {
             Mail::Retain(message) => self.take_retain(*message),
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
+            Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
         }
     }
@@ -242,9 +253,14 @@ impl Core {
     }
 
     fn check_connect_time(&mut self, number: u32) {
-        let Some(connection) = self.local.connections.get(number) else { return };
-        if connection.phase != Phase::Connecting || self.local.now < connection.connect_by {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if self.local.now < connection.deadline {
             return;
+        }
+        match connection.phase {
+            Phase::Connecting => {}
+            Phase::Draining => return self.requests.push(Request::CloseNow(number)),
+            Phase::Live | Phase::Closing => return,
         }
         tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
         self.local.counters.connections_closed_connect_timeout += 1;

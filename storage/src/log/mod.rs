@@ -24,6 +24,7 @@ use std::sync::Arc;
 pub use clean::{CleanProgress, Owner};
 pub use commit::{Commit, Reach};
 pub use job::{Finished, Job};
+pub(crate) use job::{make_segment, salt};
 
 use crate::backing::{Backing, SegmentFile};
 use crate::disk::Disk;
