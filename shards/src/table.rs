@@ -122,7 +122,7 @@ impl<T: Entry> Table<T> {
 impl<T: Entry> Part<T> {
     #[inline]
     fn home(&self, tag: u32) -> usize {
-        (u64::from(tag) * u64::from(self.homes) >> 32) as usize
+        ((u64::from(tag) * u64::from(self.homes)) >> 32) as usize
     }
 
     #[inline]
