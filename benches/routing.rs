@@ -1,7 +1,8 @@
-//! Routing: what a match, a subscription and its end cost with 1,000, 100,000 and 1,000,000 filters, and the memory of a filter.
+//! Routing: what a match, a subscription and its end cost with 1,000, 100,000 and 1,000,000 filters, and the memory of
+//! a filter.
 //!
-//! The topics stand in memory one after the other in random order, as messages come in from a socket: what is looked up is
-//! cold, the topic itself is not.
+//! The topics stand in memory one after the other in random order, as messages come in from a socket: what is looked up
+//! is cold, the topic itself is not.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ringtail_shards::routing::{Announcement, Matches, OptionBits, Remote, Seed, Strategy, Subscriptions, hash_topic};
@@ -205,8 +206,8 @@ fn resident_bytes() -> u64 {
     status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
 
-/// Prints what a filter with one subscriber costs in resident memory, allocator's losses included. Each kind is measured in a
-/// process of its own, whose memory nothing has used before.
+/// Prints what a filter with one subscriber costs in resident memory, allocator's losses included. Each kind is
+/// measured in a process of its own, whose memory nothing has used before.
 #[expect(clippy::print_stderr, reason = "a figure for the reader of the bench")]
 fn memory(_: &mut Criterion) {
     for kind in &KINDS {

@@ -84,7 +84,8 @@ proptest! {
         prop_assert_eq!((retained.len(), retained.bytes()), (0, 0));
     }
 
-    /// What was there before the first slice and still is after the last is found, once, whatever came and went between.
+    /// What was there before the first slice and still is after the last is found, once, whatever came and went
+    /// between.
     #[test]
     fn changes_between_slices(
         before in vec(topic_name(), 1..40),

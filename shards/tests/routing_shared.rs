@@ -33,6 +33,9 @@ fn group_of(strategy: Pick, online: u32, offline: u32) -> (Shared, GroupId) {
     (shared, group)
 }
 
+/// Members online and offline.
+type ByShard = BTreeMap<ShardId, (u32, u32)>;
+
 /// How often each session is picked when all can take.
 fn picks(shared: &mut Shared, group: GroupId, times: u32, key: impl Fn(u32) -> u64) -> BTreeMap<u32, u32> {
     let mut picks = BTreeMap::new();
@@ -135,7 +138,7 @@ proptest! {
         topics in vec(topic_name(), 10),
     ) {
         let mut remote = Remote::new(seed(), Pick::RoundRobin);
-        let mut model: BTreeMap<(String, &str), BTreeMap<ShardId, (u32, u32)>> = BTreeMap::new();
+        let mut model: BTreeMap<(String, &str), ByShard> = BTreeMap::new();
         for (shard, group, filter, online, offline) in announcements {
             remote.apply(shard, &announcement(group, &filter, online, offline));
             let members = model.entry((filter, group)).or_default();
@@ -170,7 +173,7 @@ fn announcement(group: &str, filter: &str, online: u32, offline: u32) -> Announc
 fn key_of(group: &str, filter: &str) -> u64 {
     let mut remote = Remote::new(seed(), Pick::RoundRobin);
     remote.apply(0, &announcement(group, filter, 1, 0));
-    let topic = filter.replace('+', "x").replace('#', "x");
+    let topic = filter.replace(['+', '#'], "x");
     let mut key = None;
     remote.groups_for(&topic, hash_topic(&seed(), &topic), |group| key = Some(group.key()));
     let mut shared = Shared::new(seed(), Pick::RoundRobin);
@@ -202,6 +205,25 @@ fn each_strategy_keeps_its_word() {
             assert_eq!(picks(&mut shared, group, 5, |_| key(topic)).len(), 1);
         }
     }
+}
+
+/// Publishers whose numbers differ little are spread over the shards, and over the members of each.
+#[test]
+fn publishers_are_spread() {
+    let (mut shared, group) = group_of(Pick::HashPublisher, 8, 0);
+    let mut remote = Remote::new(seed(), Pick::HashPublisher);
+    for shard in 0..4 {
+        remote.apply(shard, &announcement("g", "a/+", 8, 0));
+    }
+    let mut reached = BTreeSet::new();
+    for publisher in 0..1_000 {
+        let key = Pick::HashPublisher.key(publisher << 8, 0);
+        remote.groups_for("a/b", hash_topic(&seed(), "a/b"), |to| {
+            let shard = to.pick(key, ShardSet::default()).unwrap();
+            reached.insert((shard, shared.pick(group, key, |_| true, |_| 0).unwrap().session));
+        });
+    }
+    assert_eq!(reached.len(), 4 * 8);
 }
 
 #[test]

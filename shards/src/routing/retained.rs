@@ -76,8 +76,8 @@ impl Retained {
         self.bytes
     }
 
-    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload means
-    /// [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
+    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload
+    /// means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
     ///
     /// # Errors
     /// [`Full`]; the topic's old message stays.
@@ -112,8 +112,8 @@ impl Retained {
     }
 
     /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, looking at no more than
-    /// `slice_max` topics; what it returns is where to go on, `None` at the end. Between two slices messages may be set and
-    /// removed: what stays is found once.
+    /// `slice_max` topics; what it returns is where to go on, `None` at the end. Between two slices messages may be set
+    /// and removed: what stays is found once.
     #[must_use]
     pub fn scan(
         &self,
@@ -147,8 +147,8 @@ impl Retained {
         range.next().and(last).map(Cursor::at)
     }
 
-    /// Removes the expired ones among the next `slice_max` messages, and hands each to `expired`; what it returns is where to
-    /// go on.
+    /// Removes the expired ones among the next `slice_max` messages, and hands each to `expired`; what it returns is
+    /// where to go on.
     #[must_use]
     pub fn sweep(
         &mut self,

@@ -129,8 +129,8 @@ impl Subscriptions {
         self.filters.get(filter.0)?.get(session)
     }
 
-    /// Finds the filters that match `topic_name`, whose [`hash_topic`](super::hash_topic) is `hash`; what `found` held is
-    /// forgotten.
+    /// Finds the filters that match `topic_name`, whose [`hash_topic`](super::hash_topic) is `hash`; what `found` held
+    /// is forgotten.
     #[inline]
     pub fn matches(&self, topic_name: &str, hash: u64, found: &mut Matches) {
         let Matches { lists, walk, .. } = found;
