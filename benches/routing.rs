@@ -1,15 +1,20 @@
-//! Routing: what a match, a subscription and its end cost with 1,000, 100,000 and 1,000,000 filters, and the memory of a filter.
+//! Routing: what a match, a subscription and its end cost with 1,000, 100,000 and 1,000,000 filters, and the memory of
+//! a filter.
 //!
-//! The topics stand in memory one after the other in random order, as messages come in from a socket: what is looked up is
-//! cold, the topic itself is not.
+//! The topics stand in memory one after the other in random order, as messages come in from a socket: what is looked up
+//! is cold, the topic itself is not.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ringtail_shards::routing::{Announcement, Matches, OptionBits, Remote, Seed, Strategy, Subscriptions, hash_topic};
 use std::hint::black_box;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Names the kind of filter whose memory a child process measures.
+const MEMORY_OF: &str = "ROUTING_MEMORY_OF";
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
 
@@ -201,16 +206,33 @@ fn resident_bytes() -> u64 {
     status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
 
-/// Prints what a filter with one subscriber costs in resident memory, allocator's losses included.
+/// Prints what a filter with one subscriber costs in resident memory, allocator's losses included. Each kind is
+/// measured in a process of its own, whose memory nothing has used before.
 #[expect(clippy::print_stderr, reason = "a figure for the reader of the bench")]
 fn memory(_: &mut Criterion) {
     for kind in &KINDS {
-        let before = resident_bytes();
-        let subscriptions = subscribed(kind, 1_000_000);
-        let bytes = resident_bytes().saturating_sub(before) / subscriptions.filters() as u64;
-        eprintln!("memory/{}: {bytes} bytes a filter with one subscriber, of 1,000,000", kind.name);
+        let child = std::env::current_exe().and_then(|bench| Command::new(bench).env(MEMORY_OF, kind.name).status());
+        if let Err(error) = child {
+            eprintln!("memory/{}: {error}", kind.name);
+        }
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a figure for the reader of the bench")]
+fn print_memory(kind: &Kind) {
+    let before = resident_bytes();
+    let subscriptions = subscribed(kind, 1_000_000);
+    let bytes = (resident_bytes() - before) / subscriptions.filters() as u64;
+    eprintln!("memory/{}: {bytes} bytes a filter with one subscriber, of 1,000,000", kind.name);
+}
+
 criterion_group!(benches, memory, hashing, matching, remote, changing, fan_out);
-criterion_main!(benches);
+
+fn main() {
+    if let Ok(name) = std::env::var(MEMORY_OF) {
+        KINDS.iter().filter(|kind| kind.name == name).for_each(print_memory);
+        return;
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

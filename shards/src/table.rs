@@ -7,9 +7,9 @@
 //!   [2][5][6][ ][11][ ][14][14][15]|[15]      sorted by tag; an entry stands at its home or in the run after it
 //!                          homes __/    \__ overflow of the last run
 //! ```
-//! There is no second array to look into, and a tag that is not there is known absent at the first higher one. Growing copies a part from front to
-//! back, hashing nothing and visiting nothing that an entry stands for. There are 256 parts: with a million entries, one
-//! insertion copies at most some five thousand of them.
+//! There is no second array to look into, and a tag is known absent at the first higher one. Growing copies a part from
+//! front to back, hashing nothing and visiting nothing that an entry stands for. There are 256 parts: with a million
+//! entries, one insertion copies at most some five thousand of them.
 
 const PARTS: usize = 256;
 
@@ -122,7 +122,7 @@ impl<T: Entry> Table<T> {
 impl<T: Entry> Part<T> {
     #[inline]
     fn home(&self, tag: u32) -> usize {
-        (u64::from(tag) * u64::from(self.homes) >> 32) as usize
+        ((u64::from(tag) * u64::from(self.homes)) >> 32) as usize
     }
 
     #[inline]

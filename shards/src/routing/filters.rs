@@ -1,5 +1,5 @@
-//! A map from filters to whatever hangs on them, which finds the filters that match a topic name: those without wildcards
-//! by one look-up of the whole, those with wildcards by a walk through the trie.
+//! A map from filters to whatever hangs on them, which finds the filters that match a topic name: those without
+//! wildcards by one look-up of the whole, those with wildcards by a walk through the trie.
 
 use super::hash::Seed;
 use super::text::Text;

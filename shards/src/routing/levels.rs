@@ -7,8 +7,8 @@ pub(crate) fn levels(topic: &[u8]) -> impl Iterator<Item = &[u8]> {
     topic.split(|byte| *byte == b'/')
 }
 
-/// Whether a filter matches a topic name, eight bytes at a time where they are the same. Both are taken as valid; that a
-/// filter which begins with a wildcard matches no `$` topic [MQTT-4.7.2-1] is the caller's to see.
+/// Whether a filter matches a topic name, eight bytes at a time where they are the same. Both are taken as valid; that
+/// a filter which begins with a wildcard matches no `$` topic [MQTT-4.7.2-1] is the caller's to see.
 #[inline]
 pub(crate) fn filter_matches(mut filter: &[u8], mut topic_name: &[u8]) -> bool {
     loop {
@@ -16,7 +16,8 @@ pub(crate) fn filter_matches(mut filter: &[u8], mut topic_name: &[u8]) -> bool {
         (filter, topic_name) = (&filter[same..], &topic_name[same..]);
         match filter {
             [] => return topic_name.is_empty(),
-            // A wildcard is a whole level, and what stands before it is the same: so the level of the name begins here too.
+            // A wildcard is a whole level, and what stands before it is the same: so the level of the name begins here
+            // too.
             [b'+', rest @ ..] => {
                 let level = topic_name.iter().position(|byte| *byte == b'/').unwrap_or(topic_name.len());
                 (filter, topic_name) = (rest, &topic_name[level..]);

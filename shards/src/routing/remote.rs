@@ -1,8 +1,8 @@
-//! What all shards have, as far as a publisher's shard must know it: which shards have a subscriber for a topic, and how many
-//! members of which shared subscriptions.
+//! What all shards have, as far as a publisher's shard must know it: which shards have a subscriber for a topic, and
+//! how many members of which shared subscriptions.
 //!
-//! Filters without wildcards are known by their 64-bit hash alone: 12 bytes each. A collision sends a message to a shard
-//! that has no use for it; that shard matches again and drops it.
+//! Filters without wildcards are known by their 64-bit hash alone: 12 bytes each. A collision sends a message to a
+//! shard that has no use for it; that shard matches again and drops it.
 
 use super::announcement::Announcement;
 use super::filters::{FilterMap, has_wildcards};
@@ -262,7 +262,8 @@ impl GroupShards {
     }
 
     /// The shard whose member takes a message: weighted by the members online, or by those offline when none is online
-    /// anywhere. Shards of `passed_over`, where no member could take it, do not count. `key` is that of [`Strategy::key`].
+    /// anywhere. Shards of `passed_over`, where no member could take it, do not count. `key` is that of
+    /// [`Strategy::key`].
     pub fn pick(&mut self, key: u64, passed_over: ShardSet) -> Option<ShardId> {
         let online = self.weigh(passed_over, |members| members.online);
         let (total, weight): (u64, fn(&Members) -> u32) = match online {

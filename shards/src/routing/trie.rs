@@ -1,18 +1,18 @@
 //! The filters with wildcards, by level.
 //!
-//! A branch that leads to one filter only is not built: the filter hangs at the first place that it has for itself, as a
-//! leaf, and its other levels are compared when a walk comes there. A million filters `devices/{n}/+/state` take one node
-//! and a million leaves.
+//! A branch that leads to one filter only is not built: the filter hangs at the first place that it has for itself, as
+//! a leaf, and its other levels are compared when a walk comes there. A million filters `devices/{n}/+/state` take one
+//! node and a million leaves.
 //!
 //! ```text
 //!   root -- devices --(1)-> leaf devices/1/+/state
 //!                   --(2)-> node --+-> leaf devices/2/+/state
 //!                                --cmd-> leaf devices/2/cmd/#
 //! ```
-//! The `+` child, the filter that ends with `#`, the filter that ends here and the first literal child are fields of the node:
-//! a level that is the same in all topics is compared, not hashed. The other literal children stand in one table for all
-//! nodes, under the hash of (node, level). So a walk follows at most two branches from each node that the topic name reaches,
-//! whatever the number of filters.
+//! The `+` child, the filter that ends with `#`, the filter that ends here and the first literal child are fields of
+//! the node: a level that is the same in all topics is compared, not hashed. The other literal children stand in one
+//! table for all nodes, under the hash of (node, level). So a walk follows at most two branches from each node that the
+//! topic name reaches, whatever the number of filters.
 
 use super::hash::Seed;
 use super::levels::{filter_matches, levels};
@@ -252,8 +252,8 @@ impl Trie {
         }
     }
 
-    /// The literal child of a node for `level`. `leaf_is` tells whether a leaf stands for the level; `level_hash` is asked only
-    /// when the table must be.
+    /// The literal child of a node for `level`. `leaf_is` tells whether a leaf stands for the level; `level_hash` is
+    /// asked only when the table must be.
     #[inline]
     fn literal(
         &self,
