@@ -108,6 +108,8 @@ impl InFlight {
 impl<B: Backing> Log<B> {
     /// The next commit, or `None` when one is out, when there is nothing to commit, or when the log is stopped.
     ///
+    /// A commit covers one segment, so after a change of segment it takes two: ask again when one has come back.
+    ///
     /// Ask for [`Reach::Synced`] in a turn that has acknowledgements waiting; where records count as durable when they are
     /// written ([`Acknowledge::Written`]), ask for [`Reach::Written`] every turn and for [`Reach::Synced`] at the interval.
     pub fn commit_target(&mut self, reach: Reach) -> Option<Commit<B::File>> {
