@@ -327,7 +327,9 @@ fn settings_and_records_that_do_not_fit_are_refused() {
     let mut subject = subject();
     let max = subject.log.body_bytes_max();
     let largest = vec![0; max + 1];
-    assert!(matches!(subject.log.append(SET, 1, &[&largest]), Err(AppendError::TooLarge { len, max: m, .. }) if len == max + 1 && m == max));
+    assert!(
+        matches!(subject.log.append(SET, 1, &[&largest]), Err(AppendError::TooLarge { len, max: m, .. }) if len == max + 1 && m == max)
+    );
     for _ in 0..3 {
         subject.log.append(SET, 1, &[&largest[..max]]).unwrap();
         assert!(subject.commit(Reach::Synced));

@@ -91,7 +91,8 @@ fn a_folder_in_use_is_refused() {
     let log = Log::open(&log_dir, options(), |_, _| {}).unwrap();
     assert!(matches!(Log::open(&log_dir, options(), |_, _| {}), Err(StorageError::InUse { .. })));
     drop((folder, log));
-    let (_one, _two) = (DataFolder::open(dir.path(), Access::Read).unwrap(), Disk::open(&log_dir, Access::Read).unwrap());
+    let (_one, _two) =
+        (DataFolder::open(dir.path(), Access::Read).unwrap(), Disk::open(&log_dir, Access::Read).unwrap());
     DataFolder::open(dir.path(), Access::Read).unwrap();
 }
 

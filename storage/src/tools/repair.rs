@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::{Survey, segment_id, segment_name};
 use crate::error::{Damage, StorageError};
-use crate::format::{self, MARK_BYTES, Mark, RECORD_HEADER_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{
+    self, MARK_BYTES, Mark, RECORD_HEADER_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use crate::log::{make_segment, salt};
 use crate::position::Offset;
 use crate::reader::{Cursor, Item, Stop, Window};
@@ -204,7 +206,8 @@ impl<B: Backing> Mender<'_, B> {
 
     fn remove_above(&mut self, id: u32) -> Result<(), StorageError> {
         let survey = self.survey()?;
-        let above: Vec<u32> = survey.segments.keys().chain(survey.unreadable.keys()).copied().filter(|n| *n > id).collect();
+        let above: Vec<u32> =
+            survey.segments.keys().chain(survey.unreadable.keys()).copied().filter(|n| *n > id).collect();
         for id in above {
             let path = self.path(id);
             self.backing.remove(&segment_name(id)).map_err(|e| StorageError::io(&path, "remove", e))?;
