@@ -105,7 +105,7 @@ fn no_changed_byte_goes_unseen() {
 fn a_repair_gives_up_one_record_for_one_changed_byte() {
     let (disk, states, keeper) = closed_log();
     let mut written = BTreeMap::new();
-    replay(&disk, |record| drop(written.insert(record.at.start(), (record.key, record.seq)))).unwrap();
+    replay(&disk, |record| written.extend([(record.at.start(), (record.key, record.seq))])).unwrap();
     for (place, (key, _)) in written {
         let changed = copy(&disk);
         let name = format!("{:010}.seg", place.segment());

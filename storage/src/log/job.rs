@@ -167,7 +167,7 @@ impl<B: Backing> Log<B> {
         if self.options.acknowledge != Acknowledge::Written {
             return None;
         }
-        let writing = self.in_flight.as_ref().map(|in_flight| in_flight.segment());
+        let writing = self.writing.as_ref().map(|in_flight| in_flight.segment());
         let segment = self.sealed.iter_mut().find(|segment| !segment.synced && !segment.syncing)?;
         if writing == Some(segment.header.id) {
             return None;

@@ -107,7 +107,7 @@ impl<B: Backing> Mender<'_, B> {
         }
         match what {
             None => self.replace(id),
-            Some(Damage::Header | Damage::FileLength | Damage::Chain) => {
+            Some(Damage::Header | Damage::FileLength | Damage::Chain | Damage::Layout) => {
                 self.set_aside(id)?;
                 self.replace(id)
             }
