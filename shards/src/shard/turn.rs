@@ -72,7 +72,7 @@ impl Shard {
         self.wire.turn(wait, &mut self.events)?;
         self.core.port.awake();
         let now_us = self.clock.now_us();
-        self.idle.woke(now_us);
+        self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
         let busy = self.events.len() + self.core.drain_mesh();
