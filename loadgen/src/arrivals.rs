@@ -126,7 +126,7 @@ impl SplitMix {
 
     /// A number below `n`, which is above 0.
     pub(crate) fn below(&mut self, n: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(n) >> 32) as u32
+        (((self.next() >> 32) * u64::from(n)) >> 32) as u32
     }
 
     /// A draw from the exponential distribution of mean 1.

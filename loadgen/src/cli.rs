@@ -88,6 +88,9 @@ pub(crate) struct RunArgs {
     /// Connections opened a second; 0: all at once
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) connect_rate: Option<f64>,
+    /// Longest wait, after the load, for what is still on its way
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) drain: Option<f64>,
     /// QoS of every message and subscription
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) qos: Option<u8>,
@@ -121,6 +124,9 @@ pub(crate) struct RunArgs {
     /// The broker's process: its CPU time and memory go into the report
     #[arg(long, value_name = "PID")]
     pub(crate) broker_pid: Option<i32>,
+    /// Show a line of progress a second where there is no terminal for a dashboard
+    #[arg(long)]
+    pub(crate) progress: bool,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

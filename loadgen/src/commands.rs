@@ -52,6 +52,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         rate_per_s: args.rate,
         duration_s: args.duration,
         warmup_s: args.warmup,
+        drain_s: args.drain,
         connect_rate_per_s: args.connect_rate,
         qos: args.qos,
         payload_bytes: args.payload,
@@ -79,6 +80,7 @@ fn options(args: &RunArgs) -> Result<Options, Error> {
         inflight_max: args.inflight.unwrap_or(if args.max { CLOSED_INFLIGHT } else { u16::MAX - 1 }),
         sources: args.source.clone().unwrap_or_default().0,
         broker_pid: args.broker_pid,
+        progress: args.progress,
         interrupted,
     })
 }

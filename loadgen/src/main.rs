@@ -13,6 +13,7 @@ mod delivery;
 mod driver;
 mod error;
 mod histogram;
+mod live;
 mod payload;
 mod process;
 mod report;

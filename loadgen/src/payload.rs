@@ -16,7 +16,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 pub(crate) const PUBLISHERS_MAX: u32 = 1 << 24;
 
 /// Nanoseconds of a tick of `due` and `delay`.
-const TICK_NS: u64 = 100;
+pub(crate) const TICK_NS: u64 = 100;
 const DUE_MAX_TICKS: u64 = (1 << 40) - 1;
 const MANTISSA_BITS: u32 = 11;
 

@@ -23,7 +23,6 @@ pub(crate) enum Phase {
 
 /// One client.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of one byte each: a million clients pay for every word")]
 pub(crate) struct Client {
     /// Bytes for the next send.
     pub(crate) out: Vec<u8>,

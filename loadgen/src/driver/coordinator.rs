@@ -8,6 +8,8 @@ use super::shared::{Shared, Tally, Times};
 use super::worker::{ClosedLoop, Exchange, Idle, Second, Setup, Worker};
 use crate::error::Error;
 use crate::histogram::{self, Histograms, Metric, Summary};
+use crate::live::{Live, Look};
+use crate::payload::TICK_NS;
 use crate::process;
 use crate::report::log::LoggedInterval;
 use crate::report::{Broker, Connections, FORMAT, Generator, Report};
@@ -53,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) sources: Vec<IpAddr>,
     /// The broker's process.
     pub(crate) broker_pid: Option<i32>,
+    /// Lines of progress where there is no terminal.
+    pub(crate) progress: bool,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
@@ -131,6 +135,7 @@ struct Run<'a> {
     times: Times,
     started: SystemTime,
     ramp_s: f64,
+    live: Live,
     failure: Option<Error>,
 }
 
@@ -152,6 +157,7 @@ impl<'a> Run<'a> {
             times: Times::default(),
             started: SystemTime::now(),
             ramp_s: 0.0,
+            live: Live::new(options.progress),
             failure: None,
             plan,
         };
@@ -216,6 +222,7 @@ impl<'a> Run<'a> {
         let (mut progress, mut progress_ns) = (0, 0);
         loop {
             let (now, total) = (self.clock.now_ns(), self.shared.total());
+            self.live.ramp(total.connected, wanted);
             if total.connected >= wanted {
                 self.ramp_s = now as f64 / 1e9;
                 return;
@@ -251,8 +258,9 @@ impl<'a> Run<'a> {
             self.times = Times::default();
             return;
         }
-        let start_ns = self.clock.now_ns() + LEAD_NS;
-        let measure_ns = start_ns + self.plan.warmup_ns;
+        // Due times travel in ticks; the borders are whole ones, so that rounding moves no message across them.
+        let start_ns = (self.clock.now_ns() + LEAD_NS).next_multiple_of(TICK_NS);
+        let measure_ns = (start_ns + self.plan.warmup_ns).next_multiple_of(TICK_NS);
         self.times = Times { start_ns, measure_ns, end_ns: measure_ns + self.plan.duration_ns };
         self.started = SystemTime::now() + Duration::from_nanos(LEAD_NS);
         self.shared.begin_load(self.times);
@@ -288,6 +296,7 @@ impl<'a> Run<'a> {
             if left == 0 {
                 self.sample();
                 self.collect();
+                self.show();
                 return false;
             }
             if self.is_interrupted() {
@@ -307,6 +316,19 @@ impl<'a> Run<'a> {
             tally: self.shared.total(),
             broker: self.options.broker_pid.and_then(process::usage),
             own_cpu_ns: own_cpu_ns(),
+        });
+    }
+
+    /// Shows the last second.
+    fn show(&self) {
+        let Some(interval) = self.samples.intervals(self.times).pop() else { return };
+        let total = self.shared.total();
+        self.live.second(&Look {
+            interval: &interval,
+            latency: self.samples.latest().map_or_else(Summary::default, |h| Summary::of(h.get(Metric::Latency))),
+            total_s: (self.times.end_ns - self.times.start_ns) as f64 / 1e9,
+            trouble: total.failed + total.refused + total.dropped,
+            first_error: self.shared.first_error(),
         });
     }
 
@@ -352,6 +374,7 @@ impl<'a> Run<'a> {
             }
         }
         self.collect();
+        self.live.end();
         if self.times.end_ns == 0
             && let Some(failure) = self.failure.take_if(|f| !matches!(f, Error::NotConnected { connected: 1.., .. }))
         {

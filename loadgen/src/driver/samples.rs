@@ -56,6 +56,11 @@ impl Samples {
         total
     }
 
+    /// The latest second's histograms.
+    pub(super) fn latest(&self) -> Option<&Histograms> {
+        self.seconds.values().next_back()
+    }
+
     /// The largest resident memory of the broker.
     pub(super) fn rss_max_bytes(&self) -> u64 {
         self.list.iter().filter_map(|s| Some(s.broker?.rss_bytes)).max().unwrap_or(0)

@@ -25,6 +25,8 @@ pub(crate) struct Overrides {
     pub(crate) duration_s: Option<f64>,
     /// Seconds before them.
     pub(crate) warmup_s: Option<f64>,
+    /// Seconds of waiting at the end.
+    pub(crate) drain_s: Option<f64>,
     /// Connections opened a second.
     pub(crate) connect_rate_per_s: Option<f64>,
     /// QoS of every message and subscription.
@@ -66,7 +68,6 @@ pub(crate) struct Plan {
 
 /// Clients that are alike.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the protocol or of the scenario")]
 pub(crate) struct Group {
     /// Name.
     pub(crate) name: String,
@@ -197,7 +198,7 @@ impl Plan {
             seed: overrides.seed.unwrap_or(file.seed),
             warmup_ns: nanoseconds(place, "warmup_s", overrides.warmup_s.unwrap_or(file.warmup_s))?,
             duration_ns: nanoseconds(place, "duration_s", overrides.duration_s.unwrap_or(file.duration_s))?,
-            drain_ns: nanoseconds(place, "drain_s", file.drain_s)?,
+            drain_ns: nanoseconds(place, "drain_s", overrides.drain_s.unwrap_or(file.drain_s))?,
             connect_rate_per_s: overrides.connect_rate_per_s.unwrap_or(file.connect_rate_per_s),
             events: events(&file.events, &groups, place)?,
             groups,

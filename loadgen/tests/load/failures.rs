@@ -1,0 +1,85 @@
+//! What goes wrong gets one sentence with its place, and an exit code of its own.
+
+use crate::support::broker::{Faults, TestBroker};
+use crate::support::{drive, finished, pairs, program, scratch};
+use ringtail_mqtt::reason::ReasonCode;
+use std::process::Stdio;
+
+fn says(finished: &crate::support::Finished, code: i32, words: &[&str]) {
+    assert_eq!(finished.code, code, "{}", finished.stderr);
+    assert_eq!(finished.stderr.lines().count(), 1, "one sentence: {}", finished.stderr);
+    for word in words {
+        assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there() {
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let url = format!("mqtt://{free}");
+    says(&drive("run", &pairs(1, 1, 0), &["--target", &url]), 3, &[&url, "cannot be reached", "refused"]);
+}
+
+#[test]
+fn a_broker_that_refuses_or_hangs_up() {
+    let refuse = TestBroker::start(Faults { refuse: Some(ReasonCode::NotAuthorized), ..Faults::default() });
+    let refused = drive("run", &pairs(2, 1, 0), &["--target", &refuse.url(), "--mqtt", "5"]);
+    says(&refused, 4, &["0 of 4 clients connected", "refused a connection", "NotAuthorized"]);
+    let hang_up = TestBroker::start(Faults { hang_up: true, ..Faults::default() });
+    let hung_up = drive("run", &pairs(2, 1, 0), &["--target", &hang_up.url()]);
+    says(&hung_up, 4, &["0 of 4 clients connected", "closed by the other side"]);
+}
+
+#[test]
+fn scenarios_that_cannot_be() {
+    let target = ["--target", "mqtt://127.0.0.1:1"];
+    let unknown = drive("run", &(pairs(1, 1, 0) + "clinets = 3\n"), &target);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("scenario.toml") && unknown.stderr.contains("clinets"), "{}", unknown.stderr);
+    let qos = drive("run", &pairs(1, 1, 0).replace("qos = 0", "qos = 7"), &target);
+    says(&qos, 2, &["scenario.toml: group `sub`: subscribe.qos"]);
+    let rate = drive("run", &pairs(1, 1, 0), &["--target", "mqtt://127.0.0.1:1", "--rate", "1e12"]);
+    says(&rate, 2, &["more than any machine makes"]);
+    let scheme = drive("run", &pairs(1, 1, 0), &["--target", "http://127.0.0.1:1"]);
+    says(&scheme, 2, &["http"]);
+}
+
+#[test]
+fn ctrl_c_still_reports() {
+    let broker = TestBroker::start(Faults::default());
+    let (json, file) = (scratch("report.json"), scratch("scenario.toml"));
+    std::fs::write(&file, pairs(2, 100, 1).replace(", messages = 100", "")).expect("a scenario");
+    let url = broker.url();
+    let path = |p: &std::path::Path| p.to_str().expect("a plain path").to_owned();
+    let (file_name, json_name) = (path(&file), path(&json));
+    let arguments = [
+        "run",
+        &file_name,
+        "--target",
+        &url,
+        "--duration",
+        "60s",
+        "--idle",
+        "park",
+        "--json",
+        &json_name,
+        "--progress",
+    ];
+    let mut child =
+        program(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+    // A line of progress after a second of load says that there is something to report.
+    let mut progress = std::io::BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("delivered") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut progress, &mut line).expect("a line") > 0, "progress is shown");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    let ended = finished(child.wait_with_output().expect("it ends"), &json);
+    std::fs::remove_file(file).expect("the scenario");
+    assert_eq!(ended.code, 130, "{}", ended.stdout);
+    assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+    assert!(ended.number("delivered") > 50.0 && ended.number("duration_s") < 30.0, "{}", ended.stdout);
+}
