@@ -86,6 +86,7 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it when the case fails")]
     fn drop(&mut self) {
         if !self.finished {
             let _ = self.child.kill();
