@@ -132,7 +132,9 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, qos: u8, expiry_s: u8, payload_bytes: u8, ids: u8) {
+    fn deliver(&mut self, bytes: &mut Bytes<'_>) {
+        let qos = QoS::from_bits(bytes.below(3)).unwrap_or_default();
+        let (expiry_s, payload_bytes, ids) = (bytes.below(4), bytes.below(80), bytes.below(3));
         let message = MessageRef {
             topic_name: TOPIC_NAMES[1 + usize::from(payload_bytes % 3)],
             properties: b"\x01\x01",
@@ -141,7 +143,6 @@ impl World {
             retain: false,
             expires_at: if expiry_s == 0 { Millis::NEVER } else { self.now.plus_s(u32::from(expiry_s)) },
         };
-        let qos = QoS::from_bits(qos).unwrap_or_default();
         let options = DeliverOptions { qos, retain: false, subscription_ids: &[7, 300][..usize::from(ids)] };
         let mut encoder = Encoder::default();
         let mut outgoing = Outgoing::new(message, &mut encoder);
@@ -165,7 +166,10 @@ impl World {
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
-        match bytes.below(32) {
+        if !self.session.is_connected() {
+            return self.step_alone(bytes);
+        }
+        match bytes.below(64) {
             0 => self.connect_as(bytes),
             1 => self.detach(DetachCause::ClientDisconnect { with_will: bytes.below(2) == 0 }),
             2 => self.wait(bytes.below(3)),
@@ -173,15 +177,26 @@ impl World {
                 self.check_sent();
                 let _ = self.session.pump(&self.limits, self.now, &mut self.out);
             }
-            5..=7 => self.decide(bytes),
-            8..=13 => self.deliver(bytes.below(3), bytes.below(4), bytes.below(80), bytes.below(3)),
-            14..=18 => self.publish(bytes),
-            19..=26 => self.acknowledge(bytes),
-            27 | 28 => self.other(bytes),
+            5..=14 => self.decide(bytes),
+            15..=34 => self.deliver(bytes),
+            35..=44 => self.publish(bytes),
+            45..=58 => self.acknowledge(bytes),
+            59 => self.other(bytes),
             _ => {
                 let length = usize::from(bytes.next());
                 self.receive_bytes(bytes.take(length));
             }
+        }
+    }
+
+    /// A step while no client is there.
+    fn step_alone(&mut self, bytes: &mut Bytes<'_>) {
+        match bytes.below(8) {
+            0 => self.wait(bytes.below(3)),
+            1 => self.decide(bytes),
+            2 | 3 => self.deliver(bytes),
+            4 => self.acknowledge(bytes),
+            _ => self.connect_as(bytes),
         }
     }
 
@@ -192,7 +207,7 @@ impl World {
         let properties = Properties {
             receive_maximum,
             topic_alias_maximum: Some(u16::from(bytes.below(3))),
-            maximum_packet_size_bytes: Some(u32::from(bytes.next()) + 1),
+            maximum_packet_size_bytes: Some(u32::from(bytes.next()) + 20),
             session_expiry_interval_s: Some(u32::from(bytes.below(3))),
             ..Properties::default()
         };
@@ -228,7 +243,7 @@ impl World {
 
     fn publish(&mut self, bytes: &mut Bytes<'_>) {
         let qos = QoS::from_bits(bytes.below(3)).unwrap_or_default();
-        let topic_name = TOPIC_NAMES[usize::from(bytes.below(4))];
+        let topic_name = TOPIC_NAMES[usize::from(bytes.below(16) / 5)];
         let topic_alias = NonZeroU16::new(u16::from(bytes.below(4)));
         if topic_name.is_empty() && topic_alias.is_none() {
             return; // the codec's to refuse
