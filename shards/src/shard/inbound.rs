@@ -153,6 +153,9 @@ impl Core {
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
+                if let Some(connection) = self.local.connections.get_mut(number) {
+                    connection.over = true;
+                }
                 self.drain(number);
                 Flow::Stop
             }

@@ -160,7 +160,11 @@ impl Shard {
             self.wire.send(connection.slot, number, bytes);
         } else if connection.phase == Phase::Draining {
             connection.phase = Phase::Closing;
-            self.wire.close(connection.slot);
+            if connection.over {
+                self.wire.close_now(connection.slot);
+            } else {
+                self.wire.close(connection.slot);
+            }
         }
     }
 
@@ -330,6 +334,7 @@ impl Core {
     fn take_loss(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.outbox.clear();
+        connection.over = true;
         if matches!(connection.phase, Phase::Connecting | Phase::Live) {
             self.local.counters.connections_closed_lost += 1;
         }
