@@ -43,7 +43,7 @@ impl Core {
             };
             if !whole {
                 connection.partial = partial;
-                return;
+                return self.read_on(number);
             }
             // A CONNECT may move to another shard with all that follows it, so it is handled with what follows it.
             if connection.phase == Phase::Connecting {
