@@ -81,7 +81,7 @@ conformance! {
     }
 
     /// One client's mistake ends its connection only, and its session is there when it returns.
-    // 5.0: [MQTT-4.1.0-1]; 3.1.1: [MQTT-4.8.0-1]
+    // 5.0: [MQTT-3.1.2-23]; 3.1.1: [MQTT-4.8.0-1]
     fn a_mistake_costs_the_connection_only(at: Both) {
         let (mut client, _) = at.connect(&at.lasting("client"));
         client.subscribe(&at.topic("a"), 1);

@@ -160,7 +160,6 @@ conformance! {
     }
 
     /// Payloads are bytes: none, and any.
-    // 5.0: [MQTT-3.3.1-6]
     fn payloads_are_bytes(at: Both) {
         let mut client = at.subscriber("a");
         let mut publisher = at.publisher();

@@ -123,8 +123,7 @@ conformance! {
         client.is_refused(&[PROTOCOL_ERROR]);
     }
 
-    /// A limit of the server is told, and kept to.
-    // 5.0: [MQTT-4.1.0-2]
+    /// A limit of the server is told.
     fn the_expiry_of_the_server(at: V5) {
         let at = at.own(|setup| setup.set("mqtt.session_expiry_max_s", 1));
         let (_client, connack) = at.connect(&at.lasting("client"));

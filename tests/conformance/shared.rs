@@ -43,7 +43,6 @@ conformance! {
     }
 
     /// Each message goes to one member of each group, and to all who are not of one.
-    // 5.0: [MQTT-4.8.2-4]
     fn one_member_gets_each(at: Both) {
         let mut members = members(at, 4, 1);
         let mut other = at.client("other-group");
@@ -81,7 +80,6 @@ conformance! {
     }
 
     /// A member that is not there does not hold up the group.
-    // 5.0: [MQTT-4.8.2-4]
     fn an_absent_member_is_passed_over(at: Both) {
         let (mut absent, _) = at.connect(&at.lasting("absent"));
         absent.subscribe(&shared(at, "a"), 1);
@@ -96,7 +94,7 @@ conformance! {
     }
 
     /// When all are away, the messages wait for one who returns.
-    // 5.0: [MQTT-4.8.2-4], [MQTT-4.5.0-1]
+    // 5.0: [MQTT-4.5.0-1]
     fn a_group_of_absent_members_loses_nothing(at: Both) {
         let (mut absent, _) = at.connect(&at.lasting("absent"));
         absent.subscribe(&shared(at, "a"), 1);
