@@ -6,6 +6,8 @@
 //! broker's codec cannot hide a fault of its own; every case runs with one shard and with three, and most against a broker
 //! that all share.
 
+#![allow(clippy::print_stdout, reason = "the test runner shows it when the case fails")]
+
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 #[path = "../e2e/broker.rs"]
 mod broker;
