@@ -291,7 +291,9 @@ impl Raw {
         let mut before = Vec::new();
         let pubrel = loop {
             match self.next() {
-                Some(message) if message.kind == PUBLISH => before.extend(packet(PUBLISH, message.flags, &message.body)),
+                Some(message) if message.kind == PUBLISH => {
+                    before.extend(packet(PUBLISH, message.flags, &message.body))
+                }
                 Some(pubrel) if pubrel.kind == PUBREL => break pubrel,
                 other => panic!("a PUBREL was due: {other:?}"),
             }
@@ -337,7 +339,11 @@ impl Raw {
         match (&said[..], self.version) {
             ([], Version::V311) => {}
             ([last], Version::V5) if last.kind == DISCONNECT => {
-                assert!(reasons.contains(&last.reason()), "the reason was 0x{:02X}, not of {reasons:02X?}", last.reason());
+                assert!(
+                    reasons.contains(&last.reason()),
+                    "the reason was 0x{:02X}, not of {reasons:02X?}",
+                    last.reason()
+                );
             }
             _ => panic!("a refusal with {reasons:02X?} was due: {said:02X?}"),
         }
