@@ -1,10 +1,12 @@
 //! The histograms of a run: nanoseconds, three significant digits, up to an hour.
 
+use crate::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// The longest time that is told apart from longer ones, nanoseconds.
 const LONGEST_NS: u64 = 3_600_000_000_000;
@@ -151,21 +153,20 @@ pub(crate) fn encode(histogram: &Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Reads what [`encode`] wrote, in the file `path`.
+///
+/// # Errors
+/// [`Error::Report`] for text that is not such a histogram.
+pub(crate) fn decode(text: &str, path: &Path) -> Result<Histogram<u64>, Error> {
+    let bytes = STANDARD.decode(text).map_err(|e| Error::report(path, format!("a histogram is not base64: {e}")))?;
+    Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|e| Error::report(path, format!("a histogram does not decode: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
-    use hdrhistogram::serialization::Deserializer;
-    use std::path::Path;
-
-    /// Reads what [`encode`] wrote.
-    fn decode(text: &str, path: &Path) -> Result<Histogram<u64>, Error> {
-        let bytes =
-            STANDARD.decode(text).map_err(|e| Error::report(path, format!("a histogram is not base64: {e}")))?;
-        Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|e| Error::report(path, format!("a histogram does not decode: {e}")))
-    }
 
     #[test]
     fn a_histogram_comes_back_and_keeps_three_digits() {
