@@ -31,9 +31,9 @@ impl File {
         self.name.ends_with(".rs")
     }
 
-    /// True for what only ever runs in tests and benches.
+    /// True for what only ever runs in tests, benches and under the fuzzer.
     fn is_of_tests(&self) -> bool {
-        self.name.starts_with("tests/") || self.name.starts_with("benches/") || self.name.contains("/tests/")
+        ["tests/", "benches/", "fuzz/"].iter().any(|of| self.name.starts_with(of)) || self.name.contains("/tests/")
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Verify(RunArgs),
     /// List the scenarios that are built in, or print one
     Scenarios(ScenariosArgs),
+    /// Raise the rate until the broker no longer keeps up, and find the knee
+    Sweep(SweepArgs),
+    /// Make a page of a report, or its table
+    Report(ReportArgs),
     /// Compare the reports of two sides, several runs each
     Compare(CompareArgs),
 }
@@ -34,6 +38,33 @@ pub(crate) enum Command {
 pub(crate) struct ScenariosArgs {
     /// Print this one's TOML, to begin a file of your own from
     pub(crate) name: Option<String>,
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// What each rate runs
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Rates of messages a second, lowest to highest
+    #[arg(long, value_name = "FROM..TO")]
+    pub(crate) sweep: String,
+    /// Rates to try before the knee is narrowed down
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(2..=100))]
+    pub(crate) steps: u8,
+    /// A rate counts as kept when 99% of its deliveries arrive and the 99th percentile of latency is below this
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = seconds)]
+    pub(crate) p99_max: f64,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The report (--json of a run)
+    pub(crate) file: PathBuf,
+    /// Write the page here; without it the table is printed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Arguments of `compare`.
@@ -54,6 +85,9 @@ pub(crate) struct CompareArgs {
     /// Write the Markdown to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Write a page with both curves on one plot
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Arguments of `run` and `verify`.
@@ -62,7 +96,7 @@ pub(crate) struct RunArgs {
     /// A built-in scenario's name, or a TOML file
     pub(crate) scenario: String,
     /// The broker
-    #[arg(long, value_name = "mqtt://HOST:PORT")]
+    #[arg(long, value_name = "mqtt[s]|ws[s]://HOST[:PORT][/PATH]")]
     pub(crate) target: String,
     /// Factor on the groups' numbers of clients
     #[arg(long, value_name = "X")]
@@ -106,6 +140,18 @@ pub(crate) struct RunArgs {
     /// Password for groups that name none; a template
     #[arg(long)]
     pub(crate) password: Option<String>,
+    /// Certificates (PEM) to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Certificate (PEM) of the clients; a template like client-{i}.pem
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<String>,
+    /// Key (PEM) of the clients' certificate; a template
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<String>,
+    /// Trust every TLS server
+    #[arg(long, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
     /// Seed of the arrivals
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -130,6 +176,9 @@ pub(crate) struct RunArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write the report as a page that needs nothing but itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Write an HdrHistogram interval log, and beside it the percentile distribution (.hgrm)
     #[arg(long, value_name = "FILE")]
     pub(crate) hlog: Option<PathBuf>,

@@ -1,14 +1,17 @@
-//! The commands that make load: `run` and `verify`.
+//! The commands that make load: `run`, `verify` and `sweep`.
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, SweepArgs};
 use crate::driver::{self, Finished, Options};
 use crate::error::{Error, exit};
 use crate::histogram::Metric;
-use crate::print;
-use crate::report::{log, table};
+use crate::report::{html, log, table};
 use crate::scenario;
+use crate::scenario::expect::expect;
 use crate::scenario::plan::{Overrides, Plan};
+use crate::sweep::{self, Rates, Step};
 use crate::target::Target;
+use crate::transport::{TlsOptions, Transports};
+use crate::{print, write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,6 +34,44 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Error> {
 pub(crate) fn verify(args: &RunArgs) -> Result<ExitCode, Error> {
     let finished = execute(args, true)?;
     finish(args, finished, true)
+}
+
+/// `sweep`: raises the rate until the broker no longer keeps up.
+pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
+    let rates = Rates::parse(&args.sweep, usize::from(args.steps))?;
+    let run = &args.run;
+    if run.max || run.rate.is_some() || run.hlog.is_some() || run.html.is_some() {
+        return Err(Error::Usage(
+            "sweep sets the rates itself and makes many runs: it takes no --rate, --max, --hlog, --html".to_owned(),
+        ));
+    }
+    let file = scenario::load(&run.scenario)?;
+    let options = options(run)?;
+    let plan = Plan::new(&file, &run.scenario, &overrides(run), run_number())?;
+    let deliveries = expect(&plan)?.deliveries_per_message(&plan);
+    print(&Step::head());
+    let sweep = sweep::sweep(
+        &rates,
+        deliveries,
+        args.p99_max * 1e6,
+        |rate| {
+            let mut plan = Plan { run: run_number(), ..plan.clone() };
+            plan.set_rate(Some(rate))?;
+            let finished = driver::run(plan, &options)?;
+            finished.failure.map_or(Ok(finished.report), Err)
+        },
+        |step| print(&step.row()),
+    )?;
+    match sweep.knee_per_s {
+        Some(knee) => print(&format!("the knee: {} messages a second\n", table::thousands(knee))),
+        None => print("the lowest rate was not kept: begin lower\n"),
+    }
+    if let Some(path) = &run.json {
+        let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::report(path, e))?;
+        write(path, &text)?;
+    }
+    let is_interrupted = sweep.runs.last().is_some_and(|s| s.report.outcome == "interrupted");
+    Ok(if is_interrupted { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 fn execute(args: &RunArgs, is_verify: bool) -> Result<Finished, Error> {
@@ -71,8 +112,12 @@ fn options(args: &RunArgs) -> Result<Options, Error> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
             .map_err(|e| Error::Machine(format!("a signal handler could not be set: {e}")))?;
     }
+    let target = Target::parse(&args.target)?;
+    let tls =
+        TlsOptions { ca: args.ca.clone(), cert: args.cert.clone(), key: args.key.clone(), insecure: args.insecure };
     Ok(Options {
-        target: Target::parse(&args.target)?,
+        transports: Transports::new(&target, &tls)?,
+        target,
         workers: args.workers,
         cores: args.cores.clone(),
         idle: args.idle,
@@ -96,6 +141,9 @@ fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCod
     print(&table::render(&report));
     if let Some(path) = &args.json {
         report.write(path)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &html::render(&report, path)?)?;
     }
     if let Some(path) = &args.hlog {
         log::write_hlog(path, started, &log)?;

@@ -18,12 +18,15 @@ mod payload;
 mod process;
 mod report;
 mod scenario;
+mod sweep;
 mod target;
+mod transport;
 
 use clap::Parser;
-use cli::{Cli, Command, CompareArgs, ScenariosArgs};
+use cli::{Cli, Command, CompareArgs, ReportArgs, ScenariosArgs};
 use error::{Error, exit};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run(&args),
         Command::Verify(args) => commands::verify(&args),
         Command::Scenarios(args) => scenarios(&args),
+        Command::Sweep(args) => commands::sweep(&args),
+        Command::Report(args) => report(&args),
         Command::Compare(args) => compare(&args),
     };
     outcome.unwrap_or_else(|error| {
@@ -46,6 +51,10 @@ fn main() -> ExitCode {
 /// Prints to standard output; a reader that has gone away is no error of ours.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|e| Error::file(path, e))
 }
 
 fn scenarios(args: &ScenariosArgs) -> Result<ExitCode, Error> {
@@ -64,12 +73,24 @@ fn scenarios(args: &ScenariosArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn report(args: &ReportArgs) -> Result<ExitCode, Error> {
+    let report = report::Report::read(&args.file)?;
+    match &args.html {
+        Some(path) => write(path, &report::html::render(&report, &args.file)?)?,
+        None => print(&report::table::render(&report)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
     let comparison = compare::Comparison::new(compare::read(&args.base)?, compare::read(&args.new)?, &args.fail_if)?;
     let markdown = compare::markdown::render(&comparison);
     print(&markdown);
     if let Some(path) = &args.markdown {
-        std::fs::write(path, &markdown).map_err(|e| Error::file(path, e))?;
+        write(path, &markdown)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &report::html::render_comparison(&comparison)?)?;
     }
     Ok(if comparison.has_failed(args.strict) { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
 }

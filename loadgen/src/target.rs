@@ -1,16 +1,42 @@
-//! Where the broker is: `mqtt://HOST:PORT`.
+//! Where the broker is: `mqtt://`, `mqtts://`, `ws://` or `wss://HOST:PORT[/PATH]`.
 
 use crate::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// Connections from one source address to one destination that leave room below the usual range of ports.
 const CONNECTIONS_PER_SOURCE: u32 = 20_000;
+/// The path of a WebSocket unless the URL has one.
+const WEBSOCKET_PATH: &str = "/mqtt";
+
+/// How MQTT travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// Over TCP.
+    Mqtt,
+    /// Over TLS.
+    Mqtts,
+    /// Over a WebSocket.
+    Ws,
+    /// Over a WebSocket in TLS.
+    Wss,
+}
+
+impl Scheme {
+    const ALL: [(&str, Self, u16); 4] =
+        [("mqtt", Self::Mqtt, 1883), ("mqtts", Self::Mqtts, 8883), ("ws", Self::Ws, 80), ("wss", Self::Wss, 443)];
+}
 
 /// A broker to drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// As it was given.
     pub(crate) url: String,
+    /// How MQTT travels.
+    pub(crate) scheme: Scheme,
+    /// The host's name or address, without brackets.
+    pub(crate) host: String,
+    /// The path of a WebSocket.
+    pub(crate) path: String,
     /// Its address.
     pub(crate) address: SocketAddr,
 }
@@ -22,18 +48,39 @@ impl Target {
     /// [`Error::Usage`] for what is no such URL, [`Error::Unreachable`] for a host that is not known.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let usage = |what: &str| Error::Usage(format!("--target {url}: {what}; it is like mqtt://127.0.0.1:1883"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| usage("there is no scheme"))?;
-        if scheme != "mqtt" {
-            return Err(usage(&format!("the scheme `{scheme}` is not known")));
+        let (name, rest) = url.split_once("://").ok_or_else(|| usage("there is no scheme"))?;
+        let (_, scheme, default_port) = Scheme::ALL
+            .into_iter()
+            .find(|(s, ..)| *s == name)
+            .ok_or_else(|| usage(&format!("the scheme `{name}` is none of mqtt, mqtts, ws, wss")))?;
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let is_websocket = matches!(scheme, Scheme::Ws | Scheme::Wss);
+        if !is_websocket && path.len() > 1 {
+            return Err(usage("only WebSockets have a path"));
         }
-        let rest = rest.trim_end_matches('/');
-        let has_port =
-            rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !rest.ends_with(']');
-        let host = if has_port { rest.to_owned() } else { format!("{rest}:1883") };
-        let mut addresses =
-            host.to_socket_addrs().map_err(|source| Error::Unreachable { target: url.to_owned(), source })?;
+        let path = if path.len() > 1 { path } else { WEBSOCKET_PATH }.to_owned();
+        let with_port = authority.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+        let (host, port) = match with_port {
+            Some((host, port)) => (host, port.parse().map_err(|_| usage(&format!("`{port}` is no port")))?),
+            None => (authority, default_port),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(usage("there is no host"));
+        }
+        let unreachable = |source| Error::Unreachable { target: url.to_owned(), source };
+        let mut addresses = (host.as_str(), port).to_socket_addrs().map_err(unreachable)?;
         let address = addresses.next().ok_or_else(|| usage("the host has no address"))?;
-        Ok(Self { url: url.to_owned(), address })
+        Ok(Self { url: url.to_owned(), scheme, host, path, address })
+    }
+
+    /// Host and port as a WebSocket's handshake names them.
+    pub(crate) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.address.port())
+        } else {
+            format!("{}:{}", self.host, self.address.port())
+        }
     }
 
     /// The source addresses for `clients` connections when none are given: on loopback as many of 127/8 as are needed for
@@ -78,12 +125,16 @@ mod tests {
         for (url, address) in [
             ("mqtt://127.0.0.1:1884", "127.0.0.1:1884"),
             ("mqtt://127.0.0.1", "127.0.0.1:1883"),
+            ("mqtts://127.0.0.1/", "127.0.0.1:8883"),
             ("mqtt://[::1]:1885/", "[::1]:1885"),
             ("mqtt://[::1]", "[::1]:1883"),
         ] {
             assert_eq!(Target::parse(url).expect(url).address, address.parse().expect(address), "{url}");
         }
-        for url in ["127.0.0.1:1883", "http://127.0.0.1", "mqtt://"] {
+        let ws = Target::parse("ws://[::1]:9001/broker").expect("a WebSocket");
+        assert_eq!((ws.path.as_str(), ws.authority().as_str()), ("/broker", "[::1]:9001"));
+        assert_eq!(Target::parse("wss://127.0.0.1").expect("a WebSocket").path, "/mqtt");
+        for url in ["127.0.0.1:1883", "http://127.0.0.1", "mqtt://", "mqtt://127.0.0.1:x", "mqtt://127.0.0.1/path"] {
             assert!(Target::parse(url).is_err(), "{url}");
         }
     }
@@ -93,7 +144,8 @@ mod tests {
         let target = Target::parse("mqtt://127.0.0.1:1").expect("target");
         assert_eq!(target.default_sources(20_000), Vec::<IpAddr>::new());
         let sources = target.default_sources(1_000_000);
-        assert_eq!((sources.len(), sources[0], sources[49]), (50, [127, 0, 0, 2].into(), [127, 0, 0, 51].into()));
+        let last: IpAddr = [127, 0, 0, 51].into();
+        assert_eq!((sources.len(), sources[49]), (50, last));
     }
 
     #[test]

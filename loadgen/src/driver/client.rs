@@ -1,6 +1,7 @@
 //! One client: small, because there may be a million. What only publishers or subscribers need is in boxes.
 
 use super::publisher::Publisher;
+use crate::transport::Transport;
 use ringtail_shards::wire::Slot;
 use std::collections::HashMap;
 
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) out: Vec<u8>,
     /// The beginning of a packet whose end has not come.
     pub(crate) partial: Vec<u8>,
+    /// What lies between MQTT and the socket, if anything.
+    pub(crate) transport: Option<Box<Transport>>,
     /// The publishing side.
     pub(crate) publisher: Option<Box<Publisher>>,
     /// The subscribing side.
@@ -64,6 +67,7 @@ impl Client {
         Self {
             out: Vec::new(),
             partial: Vec::new(),
+            transport: None,
             publisher: None,
             subscriber: None,
             began_ns: 0,
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_idle_client_is_small() {
-        assert!(size_of::<Client>() <= 112, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 120, "{}", size_of::<Client>());
     }
 
     #[test]

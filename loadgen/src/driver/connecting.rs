@@ -9,7 +9,7 @@ use ringtail_mqtt::packet::{
     SubscriptionOptions, UserProperties,
 };
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_shards::wire::Slot;
+use ringtail_shards::wire::{SendBuffer, Slot};
 use std::cmp::Reverse;
 use std::io;
 use std::net::SocketAddr;
@@ -70,8 +70,8 @@ impl Worker {
                     return;
                 }
                 client.phase = Phase::AwaitConnAck;
-                if let Err(error) = self.send_connect(at) {
-                    self.shared.note_error(|| format!("CONNECT cannot be made: {error}"));
+                if let Err(error) = self.open(at) {
+                    self.shared.note_error(|| error);
                     self.close_now(at);
                 }
             }
@@ -84,6 +84,15 @@ impl Worker {
                 self.try_again(at, now);
             }
         }
+    }
+
+    /// Opens the transport, and says CONNECT.
+    fn open(&mut self, at: u32) -> Result<(), String> {
+        let group = &self.setup.plan.groups[usize::from(self.clients[at as usize].group)];
+        let values = group.values(self.clients[at as usize].index, self.setup.plan.run);
+        let seed = self.setup.clock.now_ns() ^ u64::from(at) << 40;
+        self.clients[at as usize].transport = self.setup.transports.open(values, seed)?;
+        self.send_connect(at).map_err(|error| format!("CONNECT cannot be made: {error}"))
     }
 
     fn send_connect(&mut self, at: u32) -> Result<(), EncodeError> {
@@ -145,7 +154,7 @@ impl Worker {
             subscriber.unreleased.clear();
         }
         if late && (is_first || by_plan) {
-            subscriber.returned_ns = now;
+            subscriber.returned_ns = client.began_ns;
         }
         if connack.session_present && !is_first {
             self.is_up(at);
@@ -254,12 +263,14 @@ impl Worker {
         let session_expiry_interval_s = (forget && is_kept && version == ProtocolVersion::V5).then_some(0);
         let properties = Properties { session_expiry_interval_s, ..Properties::default() };
         let packet = Packet::Disconnect(Box::new(ReasonPacket { reason: ReasonCode::Success, properties }));
-        let mut out = std::mem::take(&mut self.clients[at as usize].out);
         // A DISCONNECT of so few properties can always be made.
-        let _ = codec::encode(&packet, version, &mut out);
+        let _ = codec::encode(&packet, version, &mut self.clients[at as usize].out);
+        let bytes = self.take_send(at).unwrap_or_default();
         self.leave(at);
-        self.clients[at as usize].sending = true;
-        self.wire.send(slot, at, ringtail_shards::wire::SendBuffer::Bytes(out));
+        if !bytes.is_empty() {
+            self.clients[at as usize].sending = true;
+            self.wire.send(slot, at, SendBuffer::Bytes(bytes));
+        }
         self.wire.close(slot);
     }
 
@@ -273,6 +284,7 @@ impl Worker {
         client.phase = Phase::Closing;
         client.out = Vec::new();
         client.partial = Vec::new();
+        client.transport = None;
     }
 
     pub(super) fn on_closed(&mut self, at: u32, now: u64) {

@@ -16,6 +16,7 @@ use crate::report::{Broker, Connections, FORMAT, Generator, Report};
 use crate::scenario::expect::{Expectation, expect};
 use crate::scenario::plan::Plan;
 use crate::target::Target;
+use crate::transport::Transports;
 use ringtail_shards::wire::{Missing, SLOTS_MAX, check_kernel, raise_descriptor_limit};
 use rustix::time::{ClockId, clock_gettime};
 use std::net::{IpAddr, TcpStream};
@@ -41,6 +42,8 @@ const DESCRIPTORS_RESERVED: u64 = 2_048;
 pub(crate) struct Options {
     /// The broker.
     pub(crate) target: Target,
+    /// What lies between MQTT and the sockets.
+    pub(crate) transports: Transports,
     /// Workers; `None`: one, or as many as the connections need.
     pub(crate) workers: Option<u32>,
     /// Cores that workers are pinned to in turn; empty: not pinned.
@@ -171,6 +174,7 @@ impl<'a> Run<'a> {
             plan: Arc::clone(&run.plan),
             expectation: Arc::clone(&run.expectation),
             address: options.target.address,
+            transports: options.transports.clone(),
             sources: sources.into(),
             clock,
             worker: 0,
@@ -432,7 +436,7 @@ impl<'a> Run<'a> {
             intervals: self.samples.intervals(self.times),
             histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
         };
-        report.generator.limit = limit(&report);
+        report.generator.limit = limit(&report, self.samples.longest_stop_ns());
         report
     }
 
@@ -493,8 +497,12 @@ impl<'a> Run<'a> {
 }
 
 /// Why the generator was the limit, if it was: it came late although the broker took everything, or had no time left.
-fn limit(report: &Report) -> Option<String> {
+fn limit(report: &Report, longest_stop_ns: u64) -> Option<String> {
     const LATE_US: f64 = 1_000.0;
+    if longest_stop_ns > 500_000_000 {
+        let seconds = longest_stop_ns as f64 / 1e9;
+        return Some(format!("the machine, or this process, stood still for {seconds:.1} s"));
+    }
     let (lateness, generator) = (&report.lateness_us, &report.generator);
     if report.missed_sends > 0 && generator.held_back == 0 {
         return Some(format!("{} messages that were due never left it", report.missed_sends));

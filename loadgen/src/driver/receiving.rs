@@ -10,8 +10,24 @@ use ringtail_mqtt::packet::{Packet, PacketType, Publish, QoS};
 use ringtail_mqtt::reason::ReasonCode;
 
 impl Worker {
-    /// Handles bytes of a client's connection.
+    /// Handles bytes of a client's connection, by way of its transport.
     pub(super) fn on_bytes(&mut self, at: u32, bytes: &[u8], now: u64) {
+        let Some(transport) = &mut self.clients[at as usize].transport else { return self.on_plain(at, bytes, now) };
+        let mut plain = std::mem::take(&mut self.plain);
+        let result = transport.receive(bytes, &mut plain);
+        if transport.has_more() {
+            self.mark(at);
+        }
+        self.on_plain(at, &plain, now);
+        plain.clear();
+        self.plain = plain;
+        if let Err(why) = result {
+            self.on_ended(at, &why);
+        }
+    }
+
+    /// Handles bytes of MQTT.
+    fn on_plain(&mut self, at: u32, bytes: &[u8], now: u64) {
         let client = &mut self.clients[at as usize];
         if client.partial.is_empty() {
             let used = self.on_packets(at, bytes, now);

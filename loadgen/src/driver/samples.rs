@@ -66,6 +66,12 @@ impl Samples {
         self.list.iter().filter_map(|s| Some(s.broker?.rss_bytes)).max().unwrap_or(0)
     }
 
+    /// The longest time that the machine stood still: by how much a sample came too late, nanoseconds.
+    pub(super) fn longest_stop_ns(&self) -> u64 {
+        let late = |w: &[Sample]| (w[1].at_ns - w[0].at_ns).saturating_sub(1_000_000_000);
+        self.list.windows(2).map(late).max().unwrap_or(0)
+    }
+
     /// The report's intervals: between each two samples since the load began.
     pub(super) fn intervals(&self, times: Times) -> Vec<Interval> {
         let during = |s: &Sample| s.at_ns + 500_000_000 >= times.start_ns;

@@ -15,6 +15,7 @@ use super::shared::{Shared, Stage, Tally, Times};
 use crate::histogram::{Histograms, Metric};
 use crate::scenario::expect::Expectation;
 use crate::scenario::plan::{Group, Plan};
+use crate::transport::Transports;
 use ringtail_shards::wire::{Event, SendBuffer, Slot, Wait, Wire, WireConfig};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -54,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) expectation: Arc<Expectation>,
     /// The broker.
     pub(crate) address: SocketAddr,
+    /// What lies between MQTT and the sockets.
+    pub(crate) transports: Transports,
     /// Source addresses that clients take in turn; empty: the kernel's choice.
     pub(crate) sources: Arc<[IpAddr]>,
     /// The run's clock.
@@ -106,6 +109,8 @@ pub(crate) struct Worker {
     /// Clients that have something to send.
     pub(super) dirty: Vec<u32>,
     spare: Vec<Vec<u8>>,
+    /// What a transport made of the bytes that are being handled.
+    pub(super) plain: Vec<u8>,
     /// Due times of the messages that the next turn hands to the kernel.
     pub(super) handed: Vec<u64>,
     /// Messages pending in all publishers.
@@ -149,6 +154,7 @@ impl Worker {
             under_way: 0,
             dirty: Vec::new(),
             spare: Vec::new(),
+            plain: Vec::new(),
             handed: Vec::new(),
             pending: 0,
             tally: Tally::default(),
@@ -284,13 +290,40 @@ impl Worker {
     fn flush_client(&mut self, at: u32, now: u64) {
         self.encode_pending(at, now);
         let client = &mut self.clients[at as usize];
-        let Some(slot) = client.slot.filter(|_| !client.out.is_empty() && client.phase != Phase::Closing) else {
-            return;
-        };
-        client.sending = true;
-        client.last_sent_s = (now / 1_000_000_000) as u32;
-        let bytes = std::mem::take(&mut client.out);
-        self.wire.send(slot, at, SendBuffer::Bytes(bytes));
+        let Some(slot) = client.slot.filter(|_| client.phase != Phase::Closing) else { return };
+        match self.take_send(at) {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => {
+                let client = &mut self.clients[at as usize];
+                client.sending = true;
+                client.last_sent_s = (now / 1_000_000_000) as u32;
+                self.wire.send(slot, at, SendBuffer::Bytes(bytes));
+            }
+            Err(why) => self.on_ended(at, &why),
+        }
+    }
+
+    /// The bytes of a client's next send as the socket wants them; what the client said is taken.
+    pub(super) fn take_send(&mut self, at: u32) -> Result<Vec<u8>, String> {
+        let client = &mut self.clients[at as usize];
+        let Some(transport) = &mut client.transport else { return Ok(std::mem::take(&mut client.out)) };
+        if client.out.is_empty() && !transport.has_more() {
+            return Ok(Vec::new());
+        }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let result = transport.send(&client.out, &mut bytes);
+        let mut out = std::mem::take(&mut client.out);
+        out.clear();
+        self.keep_spare(out);
+        result.map(|()| bytes)
+    }
+
+    /// Keeps an empty buffer for later.
+    fn keep_spare(&mut self, buffer: Vec<u8>) {
+        let size = buffer.capacity();
+        if self.spare.len() < SPARE_BUFFERS_MAX && size > 0 && size <= SPARE_BUFFER_BYTES_MAX {
+            self.spare.push(buffer);
+        }
     }
 
     /// The client's bytes for the next send, with memory behind them, and the client on the list of those that send.
@@ -313,12 +346,9 @@ impl Worker {
     }
 
     fn on_sent(&mut self, at: u32, buffer: SendBuffer, is_ok: bool) {
-        if let SendBuffer::Bytes(mut bytes) = buffer
-            && self.spare.len() < SPARE_BUFFERS_MAX
-            && bytes.capacity() <= SPARE_BUFFER_BYTES_MAX
-        {
+        if let SendBuffer::Bytes(mut bytes) = buffer {
             bytes.clear();
-            self.spare.push(bytes);
+            self.keep_spare(bytes);
         }
         let client = &mut self.clients[at as usize];
         client.sending = false;
@@ -326,7 +356,9 @@ impl Worker {
             self.on_ended(at, "a send failed");
             return;
         }
-        if is_ok && (!client.out.is_empty() || client.publisher.as_ref().is_some_and(|p| !p.pending.is_empty())) {
+        let has_pending = client.publisher.as_ref().is_some_and(|p| !p.pending.is_empty());
+        let has_more = client.transport.as_ref().is_some_and(|t| t.has_more());
+        if is_ok && (!client.out.is_empty() || has_pending || has_more) {
             self.mark(at);
         }
     }

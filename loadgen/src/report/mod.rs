@@ -2,6 +2,7 @@
 //!
 //! docs/LOAD.md lists every name; a name that is there keeps its meaning.
 
+pub(crate) mod html;
 pub(crate) mod log;
 pub(crate) mod table;
 

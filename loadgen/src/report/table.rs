@@ -85,7 +85,7 @@ fn write_latencies(r: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out)?;
     writeln!(
         out,
-        "{:<24}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}",
+        "{:<24}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}",
         "microseconds", "p50", "p90", "p99", "p99.9", "p99.99", "max"
     )?;
     let rows = [
@@ -98,7 +98,7 @@ fn write_latencies(r: &Report, out: &mut String) -> std::fmt::Result {
     ];
     for (name, s) in rows.iter().filter(|(_, s)| s.count > 0) {
         let Summary { p50, p90, p99, p999, p9999, max, .. } = s;
-        writeln!(out, "{name:<24}{p50:>10.1}{p90:>10.1}{p99:>10.1}{p999:>10.1}{p9999:>10.1}{max:>11.1}")?;
+        writeln!(out, "{name:<24}{p50:>12.1}{p90:>12.1}{p99:>12.1}{p999:>12.1}{p9999:>12.1}{max:>12.1}")?;
     }
     writeln!(out)
 }

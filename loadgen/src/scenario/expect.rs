@@ -80,6 +80,20 @@ impl Node {
     }
 }
 
+impl Expectation {
+    /// Deliveries that a message makes, on average over the publishers' rates.
+    pub(crate) fn deliveries_per_message(&self, plan: &Plan) -> f64 {
+        let (mut deliveries, mut messages) = (0.0, 0.0);
+        for group in &plan.groups {
+            let Some(publish) = &group.publish else { continue };
+            messages += publish.rate_per_s * f64::from(group.clients);
+            let fan_outs = (group.first..group.first + group.clients).filter_map(|p| self.fan_out.get(&p));
+            deliveries += publish.rate_per_s * fan_outs.map(|f| f64::from(*f)).sum::<f64>();
+        }
+        if messages > 0.0 { deliveries / messages } else { 0.0 }
+    }
+}
+
 /// Matches a plan's publishers with its subscriptions.
 ///
 /// # Errors

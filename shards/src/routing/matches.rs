@@ -96,14 +96,15 @@ impl Matches {
         heads.extend(lists.iter().filter_map(|list| head(subscriptions, *list, Place::default())));
         while let Some(Reverse(first)) = heads.pop() {
             let limit = heads.peek().map_or(u64::MAX, |Reverse(next)| u64::from(next.session));
-            let mut place = first.place;
-            let rest = rest_of_block(subscriptions, &first).iter();
-            for subscriber in rest.take_while(|subscriber| u64::from(subscriber.session) < limit) {
-                deliver_one(subscriber, publisher, deliver);
-                place.at += 1;
-            }
-            if place != first.place {
-                heads.extend(head(subscriptions, first.list, place));
+            let rest = rest_of_block(subscriptions, &first);
+            let alone = match rest.last() {
+                Some(last) if u64::from(last.session) < limit => rest.len(),
+                _ => rest.partition_point(|subscriber| u64::from(subscriber.session) < limit),
+            };
+            if alone > 0 {
+                rest[..alone].iter().for_each(|subscriber| deliver_one(subscriber, publisher, deliver));
+                let at = first.place.at + alone as u32;
+                heads.extend(head(subscriptions, first.list, Place { at, ..first.place }));
                 continue;
             }
             // Several lists have this session.

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub receiving: bool,
     /// A send is in flight; its event is still to come.
     pub sending: bool,
+    /// The client has said its last, by DISCONNECT or by closing: nothing need wait for it.
+    pub over: bool,
     /// The client said that it is a bridge (3.x).
     pub bridge: bool,
     /// In the list of connections to flush.
@@ -63,6 +65,7 @@ impl Connection {
             sending: false,
             dirty: false,
             held: false,
+            over: false,
             bridge: false,
             awaits_mesh: false,
             deadline,

@@ -25,7 +25,7 @@ impl Core {
             return Flow::Stop;
         }
         if connect.client_id.is_empty() {
-            // [MQTT-3.1.3-8]: a client without an identifier must ask for a clean session, before 5.0.
+            // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
             if connect.version != ProtocolVersion::V5 && !connect.clean_start {
                 self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
                 return Flow::Stop;

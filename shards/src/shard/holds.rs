@@ -57,14 +57,9 @@ impl Holds {
 impl Core {
     /// Holds the connection back if what it published met a full subscriber of this shard or a full ring.
     pub(crate) fn hold_for_full(&mut self, number: u32) {
-        if !self.port.congested().is_empty() {
-            self.hold(number, Until::Mesh);
-        }
-        while let Some(session) = self.local.full.pop() {
-            if self.is_worth_waiting_for(session) {
-                self.hold(number, Until::Room { session });
-                self.local.full.clear();
-            }
+        self.hold_for_mesh(number);
+        if let Some(session) = self.worth_waiting_for(number) {
+            self.hold(number, Until::Room { session });
         }
     }
 
@@ -78,17 +73,34 @@ impl Core {
 
     /// Asks another shard to hold its publisher back if its message met a full subscriber here.
     pub(crate) fn hold_remote_for_full(&mut self, publisher: Publisher) {
-        while let Some(session) = self.local.full.pop() {
-            if self.is_worth_waiting_for(session) {
-                self.post(publisher.shard, Mail::Hold(publisher));
-                self.local.full.clear();
-            }
+        if self.worth_waiting_for(u32::MAX).is_some() {
+            self.post(publisher.shard, Mail::Hold(publisher));
         }
     }
 
     /// Another shard's subscriber cannot keep up with this connection.
     pub(crate) fn take_hold(&mut self, publisher: Publisher) {
         self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
+    }
+
+    /// One of the subscribers that were found full and is within its grace time. The grace of all of them begins now, so
+    /// that many cost no more than one. A publisher does not wait for itself: it must read to make room.
+    fn worth_waiting_for(&mut self, publisher: u32) -> Option<u32> {
+        let mut found = None;
+        while let Some(session) = self.local.full.pop() {
+            let own = self.local.sessions.get(session).is_some_and(|entry| entry.connection == publisher);
+            if self.is_worth_waiting_for(session) && !own {
+                found = Some(session);
+            }
+        }
+        found
+    }
+
+    /// Holds a client whose packets filled the rings to other shards.
+    pub(crate) fn hold_for_mesh(&mut self, number: u32) {
+        if !self.port.congested().is_empty() {
+            self.hold(number, Until::Mesh);
+        }
     }
 
     /// True while the subscriber is within its grace time.

@@ -43,7 +43,7 @@ impl Core {
             };
             if !whole {
                 connection.partial = partial;
-                return;
+                return self.read_on(number);
             }
             // A CONNECT may move to another shard with all that follows it, so it is handled with what follows it.
             if connection.phase == Phase::Connecting {
@@ -153,6 +153,9 @@ impl Core {
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
+                if let Some(connection) = self.local.connections.get_mut(number) {
+                    connection.over = true;
+                }
                 self.drain(number);
                 Flow::Stop
             }

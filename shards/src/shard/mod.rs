@@ -97,8 +97,12 @@ pub(crate) struct Core {
     /// Connections on their way to another shard, with the name of the hand-over there.
     pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
-    /// What the rings brought this turn.
+    /// What the rings brought that changes what this shard knows.
+    pub changes: Vec<(ShardId, Mail)>,
+    /// What else they brought.
     pub inbox: Vec<(ShardId, Mail)>,
+    /// What came too late for this turn.
+    pub next_inbox: Vec<(ShardId, Mail)>,
     /// The shared subscriptions that a message matched, with the shard that takes it.
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
@@ -153,7 +157,9 @@ impl Core {
             leaving: HashMap::new(),
             next_token: 0,
             sweep_at: now,
+            changes: Vec::new(),
             inbox: Vec::new(),
+            next_inbox: Vec::new(),
             groups: Vec::new(),
             stopping: false,
             config,
