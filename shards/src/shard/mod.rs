@@ -36,7 +36,7 @@ use crate::home::Homes;
 use crate::journal::SavedRetained;
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
-use crate::shard::connection::{Connection, Phase};
+use crate::shard::connection::{Connection, Peer, Phase};
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
@@ -49,7 +49,6 @@ use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -176,7 +175,7 @@ impl Core {
     }
 
     /// A connection has come, by the listener or from another shard. It must send CONNECT in time [MQTT-3.1.0-1].
-    pub(crate) fn admit(&mut self, slot: Slot, peer: SocketAddr) -> u32 {
+    pub(crate) fn admit(&mut self, slot: Slot, peer: Peer) -> u32 {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);

@@ -109,7 +109,7 @@ impl Shard {
             }
             Event::Accepted { slot, peer, .. } => {
                 core.local.counters.connections_accepted += 1;
-                let number = core.admit(slot, peer);
+                let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
             Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
