@@ -81,6 +81,9 @@ impl Core {
             (0, self.shards - 1)
         } else {
             let keeper = self.keeper_of(filter);
+            if keeper == self.id && self.retained.get(filter, self.local.now).is_none() {
+                return;
+            }
             (keeper, keeper)
         };
         if !self.scans.slab.is_empty() {
