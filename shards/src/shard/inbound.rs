@@ -144,6 +144,7 @@ impl Core {
             Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
             Action::Pump => {
                 self.local.pump(session);
+                self.wake_scan(session);
                 Flow::Continue
             }
             Action::Auth(_) => {

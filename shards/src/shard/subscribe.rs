@@ -88,7 +88,7 @@ impl Core {
         };
         // [MQTT-4.8.2]: a shared subscription gets no retained messages when it is made.
         if wants_retained && filter.share.is_none() && retain_available {
-            self.start_scan(session, filter.filter, filter.has_wildcards, options, id);
+            self.start_scan(session, filter.filter, filter.has_wildcards);
         }
         Ok(match options.maximum_qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -171,14 +171,12 @@ impl Core {
             }
             None => {
                 let removed = self.subscriptions.unsubscribe(filter.filter, session)?;
+                self.scans.forget_filter(session, removed.filter); // [MQTT-3.10.4-2]
                 let announcement = removed.announce.then(|| Announcement::Remove(filter.filter.into()));
                 (Membership::Filter(removed.filter), announcement)
             }
         };
         self.local.counters.subscriptions -= 1;
-        if !self.scans.is_empty() && filter.share.is_none() {
-            self.scans.forget_filter(session, filter.filter); // [MQTT-3.10.4-2]
-        }
         announcement.into_iter().for_each(|announcement| self.announce(&announcement));
         Some(membership)
     }

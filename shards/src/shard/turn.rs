@@ -255,7 +255,7 @@ impl Core {
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
             Mail::Retain(message) => self.take_retain(*message),
-            Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
+            Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
@@ -342,6 +342,7 @@ impl Core {
         }
         if session != NONE {
             self.local.pump(session);
+            self.wake_scan(session);
         }
     }
 
