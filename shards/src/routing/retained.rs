@@ -136,12 +136,14 @@ impl Retained {
             self.get(filter, now).into_iter().for_each(found);
             return None;
         }
+        let mut bytes = 0;
         if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
             // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
             if let Some(message) = self.get(parent, now) {
                 found(message);
+                bytes += message.memory_bytes();
                 // A slice of its own when it is large: the topics below it are greater.
-                if message.memory_bytes() >= slice.bytes_max {
+                if bytes >= slice.bytes_max {
                     return Some(Cursor(parent.as_bytes().into()));
                 }
             }
@@ -150,7 +152,7 @@ impl Retained {
         let start = cursor.filter(|cursor| *cursor.0 >= *prefix).map_or(Bound::Included(prefix), Cursor::after);
         let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
-        let (mut last, mut bytes) = (None, 0);
+        let mut last = None;
         for (topic, message) in range.by_ref().take(slice.topics_max.max(1)) {
             // [MQTT-4.7.2-1]
             let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");

@@ -17,11 +17,15 @@ mod mail;
 mod pool;
 mod publish;
 mod retained_scan;
+#[cfg(test)]
+mod rig;
 mod scans;
 mod send;
 mod sessions;
 mod subscribe;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 

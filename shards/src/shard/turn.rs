@@ -226,7 +226,7 @@ impl Core {
     /// ring brought it: a question on one ring may have been caused by a change that was put in another one before. The
     /// rings are read one after another, so they are read twice: the second time finds every change that was there before
     /// the first time ended. Other mail of the second time waits for the next turn.
-    fn drain_mesh(&mut self) -> usize {
+    pub(super) fn drain_mesh(&mut self) -> usize {
         if self.shards == 1 {
             return 0;
         }
@@ -262,7 +262,7 @@ impl Core {
         }
     }
 
-    fn take_due_timers(&mut self) {
+    pub(super) fn take_due_timers(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.timers.take_due(self.local.now, &mut due);
         for timer in due.drain(..) {
@@ -322,7 +322,7 @@ impl Core {
     }
 
     /// Work that goes on from turn to turn. True when there is more to do at once.
-    fn take_steps(&mut self) -> bool {
+    pub(super) fn take_steps(&mut self) -> bool {
         if !self.holds.is_empty() {
             self.review_holds();
         }
@@ -330,7 +330,7 @@ impl Core {
     }
 
     /// A send has ended: more may wait, or the connection was waiting to be closed.
-    fn take_sent(&mut self, number: u32, ok: bool) {
+    pub(super) fn take_sent(&mut self, number: u32, ok: bool) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.sending = false;
         if !ok {

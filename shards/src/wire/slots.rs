@@ -8,6 +8,12 @@
 pub struct Slot(pub(super) u32);
 
 impl Slot {
+    /// For tests of what has slots but no kernel.
+    #[cfg(test)]
+    pub(crate) const fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The index, below [`WireConfig::slots`](super::WireConfig::slots).
     #[must_use]
     pub fn index(self) -> usize {

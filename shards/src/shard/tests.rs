@@ -1,0 +1,3 @@
+//! Shards under the eyes of their clients, without a kernel.
+
+mod retained;
