@@ -29,7 +29,7 @@ pub(crate) enum Mail {
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,

@@ -6,6 +6,7 @@
 
 mod clock;
 mod connection;
+mod ended;
 mod ending;
 mod groups;
 mod handshake;
@@ -39,6 +40,7 @@ use crate::counters::{Counters, PublishedCounters};
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions, hash_topic};
 use crate::shard::connection::{Connection, Phase};
+use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
@@ -92,6 +94,7 @@ pub(crate) struct Core {
     pub retained: Retained,
     pub scans: Scans,
     pub holds: Holds,
+    pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
     pub due: Vec<Timer>,
@@ -153,6 +156,7 @@ impl Core {
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
+            ended: Ended::default(),
             port,
             timers: Timers::new(now),
             due: Vec::new(),

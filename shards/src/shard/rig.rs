@@ -4,7 +4,8 @@ use crate::ShardId;
 use crate::config::Config;
 use crate::mesh::mesh;
 use crate::routing::Seed;
-use crate::shard::{Core, Request};
+use crate::shard::Core;
+use crate::shard::connection::Phase;
 use crate::wire::Slot;
 use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
 use ringtail_mqtt::packet::*;
@@ -128,9 +129,21 @@ impl Rig {
         }
     }
 
-    /// What the wire was asked to do.
-    pub(super) fn requests(&mut self, shard: usize) -> Vec<Request> {
-        std::mem::take(&mut self.cores[shard].requests)
+    /// Time passes, with a turn every few milliseconds.
+    pub(super) fn waits(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(5) {
+            self.now = self.now.plus_ms(5);
+            self.turn();
+        }
+    }
+
+    pub(super) fn is_held(&self, client: Client) -> bool {
+        self.cores[client.shard].local.connections.get(client.number).is_some_and(|connection| connection.held)
+    }
+
+    pub(super) fn is_live(&self, client: Client) -> bool {
+        let connection = self.cores[client.shard].local.connections.get(client.number);
+        connection.is_some_and(|connection| connection.phase == Phase::Live)
     }
 
     /// The client takes everything that its outbox holds, as packets in words: `PUBLISH topic=payload`, with `retained`

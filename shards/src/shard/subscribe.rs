@@ -19,12 +19,20 @@ use ringtail_mqtt::session::DetachCause;
 use ringtail_mqtt::topic::Filter;
 use std::collections::HashSet;
 
+/// Filters of one SUBSCRIBE that are looked at, since it is handled in one turn: some milliseconds. The others are refused.
+const FILTERS_MAX: usize = 8_192;
+
 impl Core {
     pub(crate) fn take_subscribe(&mut self, number: u32, session: u32, subscribe: &Subscribe<'_>) -> Flow {
         let id = subscribe.subscription_identifier.map_or(0, std::num::NonZeroU32::get);
         let bridge = self.local.connections.get(number).is_some_and(|c| c.bridge);
         let mut reasons = ReasonCodesBuf::default();
-        for (text, options) in subscribe.filters {
+        for (position, (text, options)) in subscribe.filters.into_iter().enumerate() {
+            if position >= FILTERS_MAX {
+                self.local.counters.subscriptions_refused += 1;
+                reasons.push(ReasonCode::QuotaExceeded);
+                continue;
+            }
             match self.subscribe(session, bridge, text, options, id) {
                 Ok(reason) => reasons.push(reason),
                 // [MQTT-3.8.3-4]: No Local on a shared subscription ends the connection.

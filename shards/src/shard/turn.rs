@@ -302,6 +302,11 @@ impl Core {
         }
         entry.timer_at = Millis::NEVER;
         let connection = entry.connection;
+        if self.local.connections.get(connection).is_some_and(|connection| connection.held) {
+            self.hears_from(number);
+            return self.file_timer(number);
+        }
+        let Some(entry) = self.local.sessions.get_mut(number) else { return };
         match entry.session.on_timeout(now) {
             Timeout::None => {}
             // [MQTT-3.1.2-22]
@@ -326,7 +331,8 @@ impl Core {
         if !self.holds.is_empty() {
             self.review_holds();
         }
-        !self.scans.is_empty() && self.step_scans()
+        let ending = self.step_ended();
+        self.step_scans() || ending
     }
 
     /// A send has ended: more may wait, or the connection was waiting to be closed.
