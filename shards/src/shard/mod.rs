@@ -7,6 +7,7 @@
 mod clock;
 mod connection;
 mod durable;
+mod ended;
 mod ending;
 mod fence;
 mod groups;
@@ -19,10 +20,15 @@ mod mail;
 mod pool;
 mod publish;
 mod retained_scan;
+#[cfg(test)]
+mod rig;
+mod scans;
 mod send;
 mod sessions;
 mod subscribe;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 
@@ -37,11 +43,12 @@ use crate::journal::SavedRetained;
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
 use crate::shard::connection::{Connection, Peer, Phase};
+use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
 use crate::shard::mail::HandOver;
-use crate::shard::retained_scan::Scans;
+use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
@@ -89,6 +96,7 @@ pub(crate) struct Core {
     pub retained: SavedRetained,
     pub scans: Scans,
     pub holds: Holds,
+    pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
     pub due: Vec<Timer>,
@@ -154,6 +162,7 @@ impl Core {
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
+            ended: Ended::default(),
             port,
             timers: Timers::new(now),
             due: Vec::new(),
