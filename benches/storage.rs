@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringtail_storage::{Disk, Kind, Log, LogOptions, Owner, Reach, Record, RecordRef};
 
-const MESSAGE: Kind = Kind::new(1).unwrap();
+const MESSAGE: Kind = Kind::of::<1>();
 
 /// Records that are appended between two commits.
 const GROUP: u64 = 1000;

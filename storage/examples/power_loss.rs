@@ -25,8 +25,8 @@ use ringtail_storage::{Acknowledge, Kind, Ledger, Log, LogOptions, Owner, Reach,
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-const SET: Kind = Kind::new(1).unwrap();
-const CLEAR: Kind = Kind::new(2).unwrap();
+const SET: Kind = Kind::of::<1>();
+const CLEAR: Kind = Kind::of::<2>();
 
 /// Keys that have values; few, so that the log is cleaned all the time.
 const KEYS: usize = 300;
@@ -214,7 +214,7 @@ fn cut(base: &Path, record: &Path, acks: &Path, seed: u64, image: &Path) -> Outc
     }
     let place = entries[upto.saturating_sub(1)].end;
     let acknowledged = acks.iter().take_while(|(len, _)| *len <= place).last();
-    println!("{}", acknowledged.map_or(0, |(_, seq)| *seq));
+    writeln!(std::io::stdout(), "{}", acknowledged.map_or(0, |(_, seq)| *seq))?;
     Ok(())
 }
 
@@ -244,7 +244,7 @@ fn check(dir: &Path, seed: u64, acknowledged: u64) -> Outcome<()> {
     if found.strange > 0 || found_values != expected {
         return Err(format!("not the values after operation {last}; {} strange records", found.strange).into());
     }
-    println!("{last}");
+    writeln!(std::io::stdout(), "{last}")?;
     Ok(())
 }
 

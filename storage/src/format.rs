@@ -46,12 +46,18 @@ pub(crate) const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
 pub struct Kind(u8);
 
 impl Kind {
-    /// The kind of this number, or `None` outside 1 to 125. Const, so that a table of kinds can unwrap at compile time.
+    /// The kind of this number, or `None` outside 1 to 125.
     pub const fn new(number: u8) -> Option<Kind> {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
     }
 
-    /// The number that was given to [`Kind::new`].
+    /// The kind of the number `N`, 1 to 125; another number does not compile.
+    pub const fn of<const N: u8>() -> Kind {
+        const { assert!(N >= 1 && N < VOID, "a kind is a number from 1 to 125") };
+        Kind(N)
+    }
+
+    /// The kind's number.
     pub const fn number(self) -> u8 {
         self.0
     }
