@@ -267,6 +267,26 @@ fn a_disk_that_stays_broken_stops_the_log_for_good() {
     survives(&subject, options(SEGMENT_BYTES));
 }
 
+/// What a rewrite left half done must not count as written when a commit comes back that was sent out before.
+#[test]
+fn a_commit_that_comes_back_after_a_failed_rewrite_proves_nothing() {
+    let acknowledge = Acknowledge::Written;
+    let log_options = LogOptions { staged_bytes_max: 200, acknowledge, ..options(SEGMENT_BYTES) };
+    let mut subject = Subject::new(CrashDisk::new(512, 1), log_options);
+    subject.work();
+    subject.set(1, 77).unwrap();
+    subject.set(2, 61).unwrap();
+    let mut late = subject.log.commit_target(Reach::Synced).unwrap();
+    let outcome = late.carry_out();
+    subject.disk.fail_writes(1);
+    assert!(!subject.commit(Reach::Written));
+    subject.disk.fail_syncs(1);
+    assert!(subject.log.rewrite_unsynced(&mut subject.keeper).is_err());
+    subject.log.committed(late, outcome).unwrap();
+    subject.acknowledge();
+    subject.check(&subject.disk.kill(), log_options).unwrap();
+}
+
 #[test]
 fn a_rewrite_that_finds_no_room_can_be_tried_again() {
     let mut subject = subject();
