@@ -51,13 +51,13 @@ impl Kind {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
     }
 
-    /// The kind of the number `N`, 1 to 125; another number does not compile.
-    pub const fn of<const N: u8>() -> Kind {
-        const { assert!(N >= 1 && N < VOID, "a kind is a number from 1 to 125") };
-        Kind(N)
+    /// The kind of this number, which the compiler checks.
+    pub const fn of<const NUMBER: u8>() -> Kind {
+        const { assert!(NUMBER >= 1 && NUMBER < VOID, "a kind is a number from 1 to 125") };
+        Kind(NUMBER)
     }
 
-    /// The kind's number.
+    /// The number that was given to [`Kind::new`].
     pub const fn number(self) -> u8 {
         self.0
     }
