@@ -30,7 +30,7 @@ impl Worker {
             self.begin_connect(at, now);
         }
         while let Some(Reverse((due, at))) = self.retries.peek().copied().filter(|Reverse((due, _))| *due <= now) {
-            if self.under_way >= super::ramp::UNDER_WAY_MAX {
+            if self.under_way >= self.ramp.under_way_max {
                 break;
             }
             debug_assert!(due <= now);

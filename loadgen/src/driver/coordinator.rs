@@ -118,6 +118,13 @@ fn workers(plan: &Plan, options: &Options) -> Result<u32, Error> {
     }
 }
 
+/// Connections of one worker that may be under way: all workers' take less than half of the process's descriptors.
+fn under_way_max(workers: u32) -> u32 {
+    const OF_ONE_WORKER: u64 = 512;
+    let descriptors = raise_descriptor_limit().unwrap_or(1_024);
+    (descriptors / 2 / u64::from(workers)).clamp(1, OF_ONE_WORKER) as u32
+}
+
 fn usage(pid: i32) -> Result<process::Usage, Error> {
     process::usage(pid)
         .ok_or_else(|| Error::Usage(format!("--broker-pid {pid}: there is no such process, or it is not readable")))
@@ -180,6 +187,7 @@ impl<'a> Run<'a> {
             worker: 0,
             workers,
             slots,
+            under_way_max: under_way_max(workers),
             idle: options.idle.unwrap_or_else(|| default_idle(workers)),
             closed: options.window.map(|window| ClosedLoop { window }),
             inflight_max: options.inflight_max,

@@ -27,6 +27,9 @@ use std::time::Duration;
 /// Buffers that a worker keeps for the next sends, and the largest one that it keeps.
 const SPARE_BUFFERS_MAX: usize = 4_096;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Receive buffers of all workers together, 16 KiB each, and the most of one.
+const RECEIVE_BUFFERS: u32 = 4_096;
+const RECEIVE_BUFFERS_MAX: u32 = 512;
 /// Longest sleep: how soon a parked worker notices a change of stage.
 const PARK_MAX_NS: u64 = 20_000_000;
 
@@ -67,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) workers: u32,
     /// Direct descriptors of the ring.
     pub(crate) slots: u32,
+    /// Connections that may be under way at a time.
+    pub(crate) under_way_max: u32,
     /// What it does while it waits.
     pub(crate) idle: Idle,
     /// A closed loop instead of due times.
@@ -134,16 +139,23 @@ pub(super) struct LayoutRest {
     pub(super) publishers: Vec<u32>,
 }
 
+/// The receive buffers of one of so many workers: a power of two.
+fn receive_buffers(workers: u32) -> u16 {
+    let share = (RECEIVE_BUFFERS / workers.max(1)).clamp(16, RECEIVE_BUFFERS_MAX);
+    (share + 1).next_power_of_two() as u16 / 2
+}
+
 impl Worker {
     /// A worker of the calling thread.
     ///
     /// # Errors
     /// A sentence about what the kernel refused.
     pub(crate) fn new(setup: Setup, layout: Layout, shared: Arc<Shared>, exchange: Exchange) -> Result<Self, String> {
-        let config = WireConfig { slots: setup.slots, linger_ms: 200, ..WireConfig::default() };
+        let receive_buffers = receive_buffers(setup.workers);
+        let config = WireConfig { slots: setup.slots, linger_ms: 200, receive_buffers, ..WireConfig::default() };
         let wire = Wire::new(&config).map_err(|e| e.to_string())?;
         let Layout { lots, clients, receivers, receiver_ids, publishers } = layout;
-        let ramp = Ramp::new(&clients, setup.plan.connect_rate_per_s / f64::from(setup.workers));
+        let ramp = Ramp::new(&clients, setup.plan.connect_rate_per_s / f64::from(setup.workers), setup.under_way_max);
         Ok(Self {
             happenings: Happenings::new(&setup.plan, setup.workers),
             wire,
