@@ -20,10 +20,32 @@ impl Millis {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Whole seconds from `now` until this time, rounded up; 0 when it has passed.
+    /// Seconds from `now` until this time, to the nearest, but at least 1 until it has passed; then 0. Not rounded up: to
+    /// a reader whose clock is a little behind, more would remain than there ever was.
     #[must_use]
     pub const fn remaining_s(self, now: Self) -> u32 {
-        let s = self.0.saturating_sub(now.0).div_ceil(1_000);
-        if s > u32::MAX as u64 { u32::MAX } else { s as u32 }
+        match self.0.saturating_sub(now.0) {
+            0 => 0,
+            1..=1_499 => 1,
+            ms => {
+                let s = ms.saturating_add(500) / 1_000;
+                if s > u32::MAX as u64 { u32::MAX } else { s as u32 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_remains_is_to_the_nearest_second() {
+        let now = Millis(10_000);
+        let rows = [(9_000, 0), (10_000, 0), (10_001, 1), (11_499, 1), (11_500, 2), (109_999, 100), (110_002, 100)];
+        for (at, expected) in rows {
+            assert_eq!(Millis(at).remaining_s(now), expected, "{at}");
+        }
+        assert_eq!(Millis(u64::MAX - 1).remaining_s(now), u32::MAX);
     }
 }

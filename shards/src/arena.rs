@@ -161,6 +161,6 @@ mod tests {
             assert!(arena.remove(*id).is_some());
         }
         assert_eq!(arena.len(), 0);
-        assert!(arena.memory_bytes() < 1_024);
+        assert!(arena.memory_bytes() < 4_096, "what is left is the list of chunks");
     }
 }

@@ -4,6 +4,7 @@ mod routing_words;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use ringtail_mqtt::packet::{QoS, SubscriptionOptions};
 use ringtail_mqtt::topic::matches;
 use ringtail_shards::routing::{Matches, OptionBits, Seed, Subscriptions, hash_topic};
@@ -57,6 +58,24 @@ impl Model {
     }
 }
 
+/// What [`Matches::for_each`] delivers, in its order.
+fn deliveries(
+    subscriptions: &Subscriptions,
+    seed: &Seed,
+    topic_name: &str,
+    publisher: u32,
+    found: &mut Matches,
+) -> Vec<(u32, (QoS, Vec<u32>))> {
+    subscriptions.matches(topic_name, hash_topic(seed, topic_name), found);
+    let mut deliveries = Vec::new();
+    found.for_each(subscriptions, Some(publisher), |delivery| {
+        let mut ids = delivery.subscription_ids.to_vec();
+        ids.sort_unstable();
+        deliveries.push((delivery.session, (delivery.options.maximum_qos(), ids)));
+    });
+    deliveries
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -75,7 +94,7 @@ proptest! {
                     let existed = model.0.insert((filter.clone(), session), (options, id)).is_some();
                     let done = subscriptions.subscribe(&filter, session, options, id);
                     prop_assert_eq!((done.existed, done.announce), (existed, !known));
-                    prop_assert_eq!(subscriptions.filter(done.filter).unwrap(), filter.clone());
+                    prop_assert_eq!(subscriptions.filter(done.filter), Some(filter.as_str()));
                     let kept = subscriptions.subscriber(done.filter, session).unwrap();
                     prop_assert_eq!((SubscriptionOptions::from(kept.options), kept.subscription_id), (options, id));
                     ids.insert((session, filter), done.filter);
@@ -98,19 +117,34 @@ proptest! {
                     }
                 }
                 Step::Publish { topic_name, publisher } => {
-                    subscriptions.matches(&topic_name, hash_topic(&seed, &topic_name), &mut found);
-                    let mut deliveries = Vec::new();
-                    found.for_each(&subscriptions, Some(publisher), |delivery| {
-                        let mut ids = delivery.subscription_ids.to_vec();
-                        ids.sort_unstable();
-                        deliveries.push((delivery.session, (delivery.options.maximum_qos(), ids)));
-                    });
+                    let deliveries = deliveries(&subscriptions, &seed, &topic_name, publisher, &mut found);
                     let expected: Vec<_> = model.deliveries(&topic_name, publisher).into_iter().collect();
                     prop_assert_eq!(deliveries, expected, "{}", topic_name);
                 }
             }
             prop_assert_eq!(subscriptions.len(), model.0.len());
         }
+    }
+}
+
+proptest! {
+    /// Long lists that overlap: more subscribers than are sorted, so that the lists are merged.
+    #[test]
+    fn long_lists_are_merged(
+        lists in vec((select(&["a/b", "a/+", "+/b", "#"][..]), vec((0..1_000u32, 0..3u8, any::<bool>(), 0..3u32), 60..700)), 2..6),
+        publisher in 0..1_000u32,
+    ) {
+        let seed = Seed::new([3, 4]);
+        let mut subscriptions = Subscriptions::new(seed);
+        let mut model = Model::default();
+        for (filter, subscribers) in lists {
+            for (session, qos, no_local, id) in subscribers {
+                model.0.insert((filter.to_owned(), session), (options(qos, no_local), id));
+                subscriptions.subscribe(filter, session, options(qos, no_local), id);
+            }
+        }
+        let deliveries = deliveries(&subscriptions, &seed, "a/b", publisher, &mut Matches::default());
+        prop_assert_eq!(deliveries, model.deliveries("a/b", publisher).into_iter().collect::<Vec<_>>());
     }
 }
 

@@ -214,6 +214,22 @@ fn a_stopped_connection_keeps_its_bytes_in_the_socket() {
 }
 
 #[test]
+fn going_on_before_it_has_stopped_is_no_stop() {
+    let mut server = Server::new(&small());
+    let mut client = TcpStream::connect(server.address).unwrap();
+    let slot = server.accept();
+    server.wire.receive(slot, 5);
+    client.write_all(b"before").unwrap();
+    assert!(matches!(server.next(), Event::Received { buffer, .. } if &*buffer == b"before"));
+    server.wire.stop_receiving(slot, 5);
+    server.wire.receive(slot, 5);
+    client.write_all(b"after").unwrap();
+    assert!(matches!(server.next(), Event::Received { buffer, .. } if &*buffer == b"after"));
+    server.wire.stop_receiving(slot, 5);
+    assert!(matches!(server.next(), Event::Stopped { token: 5 }));
+}
+
+#[test]
 fn one_receive_takes_one_buffer() {
     let config = WireConfig { receive_buffer_bytes: 8, ..small() };
     let mut server = Server::new(&config);

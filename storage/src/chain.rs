@@ -22,7 +22,8 @@ pub(crate) fn unfinished_name(id: u32) -> String {
     format!("{id:010}.new")
 }
 
-fn segment_id(name: &str) -> Option<u32> {
+/// The number of the segment whose file has this name.
+pub(crate) fn segment_id(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".seg")?;
     let id = if digits.len() == 10 { digits.parse().ok()? } else { return None };
     (id > 0).then_some(id)

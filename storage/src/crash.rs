@@ -180,6 +180,22 @@ impl CrashDisk {
         crashed
     }
 
+    /// What the next process finds when this one is killed now: everything that was written, and as little of it on disk. This
+    /// disk goes on as if nothing had happened.
+    pub fn kill(&self) -> CrashDisk {
+        let state = self.state();
+        CrashDisk(Arc::new(Mutex::new(State {
+            files: state.files.clone(),
+            names: state.names.clone(),
+            synced_names: state.synced_names.clone(),
+            pending_names: state.pending_names.clone(),
+            sector_bytes: state.sector_bytes,
+            entropy: state.entropy ^ 0x5DEE_CE66,
+            room_bytes: state.room_bytes,
+            faults: Faults::default(),
+        })))
+    }
+
     /// How many more bytes of files there is room for.
     pub fn set_room_bytes(&self, bytes: u64) {
         self.state().room_bytes = bytes;

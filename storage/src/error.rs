@@ -125,6 +125,9 @@ pub enum Damage {
     /// Zeros stand where records were.
     #[error("zeros stand where records were")]
     Zeros,
+    /// The layout file is not what was written.
+    #[error("the layout file is not what was written")]
+    Layout,
     /// The segments do not continue one another.
     #[error("the segments do not continue one another")]
     Chain,

@@ -1,13 +1,18 @@
 //! End-to-end tests: the built broker, driven over TCP by the clients that people use and by bytes that no client sends.
 //!
 //! Every case runs with one shard and with three. `tests/README.md` says what is needed and how to run one.
+#![expect(clippy::print_stdout, reason = "the test runner shows it when the case fails")]
 
 mod broker;
 mod bystanders;
 mod program;
+#[allow(dead_code, reason = "shared with the conformance tests")]
 mod raw;
 
 mod hostile;
+mod mosquitto;
+mod rumqtt;
+mod scenarios;
 
 /// Makes a test of each case with one shard and one with three. The cases get the number of shards.
 macro_rules! on_shards {

@@ -64,7 +64,7 @@ impl Program {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", self.child.id())]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{signal} to {}", self.name);
     }
 
@@ -86,6 +86,7 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it when the case fails")]
     fn drop(&mut self) {
         if !self.finished {
             let _ = self.child.kill();

@@ -141,7 +141,7 @@ impl Publish {
         packet(PUBLISH, u8::from(self.duplicate) << 3 | self.qos << 1 | u8::from(self.retain), &body)
     }
 
-    fn parse(version: Version, packet: &Packet) -> Self {
+    pub(crate) fn parse(version: Version, packet: &Packet) -> Self {
         let mut rest = &packet.body[..];
         let length = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
         let topic = rest[2..2 + length].to_vec();
@@ -196,8 +196,8 @@ impl Packet {
 
 pub(crate) struct Raw {
     stream: TcpStream,
-    version: Version,
-    received: Vec<u8>,
+    pub(crate) version: Version,
+    pub(crate) received: Vec<u8>,
 }
 
 impl Raw {

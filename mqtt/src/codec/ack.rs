@@ -1,7 +1,7 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7).
 
 use super::error::{DecodeError, EncodeError};
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::read::Reader;
 use crate::packet::{Ack, AckProperties, Packet, PacketId, PacketType, ProtocolVersion};
 use crate::reason::ReasonCode;

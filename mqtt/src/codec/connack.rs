@@ -1,7 +1,7 @@
 //! CONNACK (section 3.2).
 
 use super::error::{DecodeError, EncodeError};
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::read::Reader;
 use crate::packet::{ConnAck, PacketType, Properties, ProtocolVersion};
 use crate::reason::ReasonCode;

@@ -20,6 +20,7 @@ mod frame;
 mod properties;
 mod property;
 mod property_lists;
+mod property_set;
 mod publish;
 mod publish_head;
 mod read;

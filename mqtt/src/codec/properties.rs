@@ -1,7 +1,8 @@
 //! Property sections of the packets: from bytes to the structs of [`crate::packet`] and back.
 
 use super::error::{DecodeError, EncodeError};
-use super::property::{Property, PropertyReader, PropertySet, RawProperties, id};
+use super::property::{Property, PropertyReader, RawProperties};
+use super::property_set::{PropertySet, id};
 use super::read::Reader;
 use super::write;
 use crate::packet::{AckProperties, Properties, PublishProperties, QoS, SubscriptionIdentifiers, UserProperties};
@@ -210,6 +211,7 @@ impl<'a> PublishProperties<'a> {
     /// The forwarded properties as [`Self::append_forwarded`] would give them, where the section that was received
     /// holds these and nothing else. Usually there are none at all, and the answer is an empty slice.
     #[must_use]
+    #[inline]
     pub fn forwarded_raw(&self) -> Option<&'a [u8]> {
         let section = self.user_properties.0;
         let mut singles = 0;
@@ -228,7 +230,13 @@ impl<'a> PublishProperties<'a> {
             }
             singles += 1;
         }
-        (singles == self.forwarded_single().count()).then_some(section)
+        let fields = [
+            self.payload_format_indicator.is_some(),
+            self.content_type.is_some(),
+            self.response_topic.is_some(),
+            self.correlation_data.is_some(),
+        ];
+        (singles == fields.into_iter().filter(|is_there| *is_there).count()).then_some(section)
     }
 
     fn forwarded_single(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
@@ -252,11 +260,18 @@ impl<'a> PublishProperties<'a> {
         .flatten()
     }
 
-    /// Bytes of the section, without the length in front.
+    /// Bytes of the section, without the length in front; an identifier is one byte, the length of a text two.
     pub(super) fn encoded_bytes(&self) -> usize {
-        let singles = self.not_forwarded_single().chain(self.forwarded_single());
+        let fixed = |is_there: bool, value_bytes: usize| if is_there { 1 + value_bytes } else { 0 };
+        let text = |value_bytes: Option<usize>| value_bytes.map_or(0, |bytes| 1 + 2 + bytes);
         let lists = self.subscription_identifiers.raw().chain(self.user_properties.raw());
-        singles.map(|property| property.encoded_bytes()).sum::<usize>()
+        fixed(self.payload_format_indicator.is_some(), 1)
+            + fixed(self.message_expiry_interval_s.is_some(), 4)
+            + fixed(self.topic_alias.is_some(), 2)
+            + fixed(self.will_delay_interval_s.is_some(), 4)
+            + text(self.response_topic.map(str::len))
+            + text(self.correlation_data.map(<[u8]>::len))
+            + text(self.content_type.map(str::len))
             + lists.map(|property| property.encoded.len()).sum::<usize>()
     }
 

@@ -2,7 +2,8 @@
 //! collected into one.
 
 use super::error::EncodeError;
-use super::property::{Property, RawProperties, RawProperty, id};
+use super::property::{Property, RawProperties, RawProperty};
+use super::property_set::id;
 use super::read::Reader;
 use super::{REMAINING_LENGTH_MAX, write};
 use crate::packet::{SubscriptionIdentifiers, UserProperties};

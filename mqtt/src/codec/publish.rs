@@ -2,7 +2,7 @@
 
 use super::error::{DecodeError, EncodeError};
 use super::properties;
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::publish_head::Head;
 use super::read::Reader;
 use crate::packet::{Packet, PacketType, ProtocolVersion, Publish, PublishProperties, QoS};
@@ -66,18 +66,19 @@ pub(super) fn append(publish: &Publish<'_>, version: ProtocolVersion, out: &mut 
     if publish.qos > QoS::AtMostOnce && publish.packet_id.is_none() {
         return Err(EncodeError::PacketIdMissing);
     }
+    let properties_bytes = (version == ProtocolVersion::V5).then(|| publish.properties.encoded_bytes());
     let head = Head {
         dup: publish.dup,
         qos: publish.qos,
         retain: publish.retain,
         topic_name: publish.topic_name,
         packet_id: publish.packet_id,
-        properties_bytes: (version == ProtocolVersion::V5).then(|| publish.properties.encoded_bytes()),
+        properties_bytes,
         payload_bytes: publish.payload.len(),
     };
-    out.reserve(head.packet_bytes());
     head.append(out)?;
-    if version == ProtocolVersion::V5 {
+    out.reserve(properties_bytes.unwrap_or(0) + publish.payload.len());
+    if properties_bytes.is_some_and(|bytes| bytes > 0) {
         publish.properties.append(ALLOWED, out)?;
     }
     out.extend_from_slice(publish.payload);

@@ -3,8 +3,9 @@
 
 use super::REMAINING_LENGTH_MAX;
 use super::error::EncodeError;
-use super::property::{Property, id};
+use super::property::Property;
 use super::property_lists::subscription_identifier_bytes;
+use super::property_set::id;
 use super::write;
 use crate::packet::{PacketId, PacketType, ProtocolVersion, QoS};
 use std::num::NonZeroU16;
@@ -93,7 +94,8 @@ impl PublishHead<'_> {
         }
         for identifier in self.subscription_identifiers {
             out.push(id::SUBSCRIPTION_IDENTIFIER);
-            write::append_variable_byte_integer(*identifier as usize, out)?;
+            write::append_variable_byte_integer(*identifier as usize, out)
+                .map_err(|_| EncodeError::SubscriptionIdentifier)?;
         }
         out.extend_from_slice(self.forwarded_properties);
         Ok(())

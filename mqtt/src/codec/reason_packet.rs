@@ -1,7 +1,7 @@
 //! DISCONNECT (section 3.14) and AUTH (section 3.15).
 
 use super::error::{DecodeError, EncodeError};
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::read::Reader;
 use crate::packet::{PacketType, Properties, ProtocolVersion, ReasonPacket};
 use crate::reason::ReasonCode;

@@ -3,7 +3,7 @@
 use super::error::{DecodeError, EncodeError};
 use super::filters::{self, options_from_byte};
 use super::properties;
-use super::property::PropertySet;
+use super::property_set::PropertySet;
 use super::read::Reader;
 use super::write;
 use crate::packet::{

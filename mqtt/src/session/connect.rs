@@ -54,7 +54,6 @@ impl Session {
         self.since = now;
         self.will = will.map(Box::new);
         self.extras = Extras::of(connect, limits);
-        self.window.restart();
         Ok(self.pump(limits, now, out))
     }
 }

@@ -6,7 +6,8 @@ use crate::qos::{Received, Receiving};
 use crate::reason::ReasonCode;
 use std::collections::VecDeque;
 
-/// Identifies a PUBLISH whose acknowledgement comes later; see [`super::Session::accept`].
+/// Identifies a PUBLISH whose acknowledgement comes later; see [`super::Session::accept_later`]. It means something to
+/// the session that gave it, on this connection and the next ones, and nothing to a session that replaced that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(super) u32);
 

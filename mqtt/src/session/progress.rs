@@ -77,7 +77,8 @@ impl Session {
         }
     }
 
-    /// A session from a log, without a connection since `detached_at`. `next_sequence` is above all that were reported.
+    /// A session from a log, without a connection since `detached_at`. `next_sequence` is above all that were reported,
+    /// as far as the log knows; messages that are put back raise it.
     #[must_use]
     pub fn restore(
         client_id: &str,

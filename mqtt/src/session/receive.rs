@@ -154,7 +154,7 @@ impl Session {
     fn on_auth<'p>(&mut self, auth: &'p ReasonPacket<'p>) -> Action<'p> {
         let method = self.extras.as_ref().and_then(|extras| extras.authentication_method.as_deref());
         if method.is_none() || method != auth.properties.authentication_method {
-            return Action::Close(ReasonCode::ProtocolError); // [MQTT-4.12.0-6], [MQTT-4.12.1-1]
+            return Action::Close(ReasonCode::ProtocolError); // [MQTT-4.12.0-7], [MQTT-4.12.1-1]
         }
         Action::Auth(auth)
     }

@@ -1,5 +1,5 @@
-//! A map from filters to whatever hangs on them, which finds the filters that match a topic name: those without wildcards
-//! by one look-up of the whole, those with wildcards by a walk through the trie.
+//! A map from filters to whatever hangs on them, which finds the filters that match a topic name: those without
+//! wildcards by one look-up of the whole, those with wildcards by a walk through the trie.
 
 use super::hash::Seed;
 use super::text::Text;
@@ -22,8 +22,9 @@ pub(crate) struct FilterMap<V> {
 }
 
 impl<V> Filters for Arena<Entry<V>> {
-    fn filter(&self, id: u32) -> &str {
-        self.get(id).map_or("", |entry| entry.text.as_str())
+    #[inline]
+    fn filter(&self, id: u32) -> &[u8] {
+        self.get(id).map_or(&[], |entry| entry.text.as_bytes())
     }
 }
 
@@ -43,7 +44,7 @@ impl<V: Default> FilterMap<V> {
     }
 
     fn insert(&mut self, filter: &str) -> u32 {
-        let id = self.entries.insert(Entry { value: V::default(), text: filter.into() });
+        let id = self.entries.insert(Entry { value: V::default(), text: filter.as_bytes().into() });
         if has_wildcards(filter) {
             self.trie.insert(id, &self.entries);
         } else {
@@ -62,6 +63,12 @@ impl<V> FilterMap<V> {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// True when no filter has left anything behind.
+    #[cfg(test)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.entries.len() == 0 && self.exact.len() == 0 && self.trie.is_bare()
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -85,7 +92,7 @@ impl<V> FilterMap<V> {
     /// The number of `filter`.
     pub(crate) fn find(&self, filter: &str) -> Option<u32> {
         if has_wildcards(filter) {
-            self.trie.find(filter, &self.entries)
+            self.trie.find(filter.as_bytes(), &self.entries)
         } else {
             self.find_exact(filter, self.seed.hash(filter.as_bytes()))
         }
@@ -118,7 +125,7 @@ impl<V> FilterMap<V> {
         if let Some(id) = self.find_exact(topic_name, hash) {
             found(id);
         }
-        self.trie.matches(topic_name, walk, &self.entries, found);
+        self.trie.matches(topic_name.as_bytes(), walk, &self.entries, found);
     }
 
     #[inline]

@@ -1,10 +1,13 @@
 //! What matched a topic name, and the one delivery that each session gets for it.
 
-use super::subscribers::{OptionBits, Place, Subscriber};
+use super::subscribers::{List, OptionBits, Place, Subscriber};
 use super::subscriptions::{FilterId, Subscriptions};
 use super::trie::Walk;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+/// Up to so many subscribers are sorted, more are merged: below, sorting costs less than a heap.
+const SORT_MAX: usize = 64;
 
 /// The filters that a topic name matched. Kept and reused, so that matching allocates nothing.
 #[derive(Default)]
@@ -12,6 +15,7 @@ pub struct Matches {
     pub(crate) lists: Vec<FilterId>,
     pub(crate) walk: Walk,
     heads: BinaryHeap<Reverse<Head>>,
+    gathered: Vec<Subscriber>,
     subscription_ids: Vec<u32>,
 }
 
@@ -47,8 +51,8 @@ impl Matches {
         &self.lists
     }
 
-    /// Calls `deliver` once for each session that has a matching subscription, in rising order. A subscription with No Local
-    /// does not count for `publisher` [MQTT-3.8.3-3].
+    /// Calls `deliver` once for each session that has a matching subscription, in rising order. A subscription with No
+    /// Local does not count for `publisher` [MQTT-3.8.3-3].
     ///
     /// `subscriptions` is what [`Subscriptions::matches`] was called on, unchanged since.
     pub fn for_each(
@@ -60,67 +64,101 @@ impl Matches {
         match self.lists.as_slice() {
             [] => {}
             [one] => {
-                let Some(list) = subscriptions.list(*one) else { return };
-                for block in (0..).map_while(|block| list.block(block)) {
-                    block.iter().for_each(|subscriber| deliver_one(subscriber, publisher, &mut deliver));
+                let blocks = subscriptions.list(*one).into_iter().flat_map(List::blocks);
+                blocks.flatten().for_each(|subscriber| deliver_one(subscriber, publisher, &mut deliver));
+            }
+            several => {
+                let lists = several.iter().filter_map(|list| subscriptions.list(*list));
+                if lists.clone().map(List::len).sum::<usize>() <= SORT_MAX {
+                    self.gathered.clear();
+                    self.gathered.extend(lists.flat_map(List::blocks).flatten());
+                    self.sort(publisher, &mut deliver);
+                } else {
+                    self.merge(subscriptions, publisher, &mut deliver);
                 }
             }
-            _ => self.merge(subscriptions, publisher, &mut deliver),
+        }
+    }
+
+    /// Delivers to what has been gathered.
+    fn sort(&mut self, publisher: Option<u32>, deliver: &mut impl FnMut(Delivery<'_>)) {
+        self.gathered.sort_unstable_by_key(|subscriber| subscriber.session);
+        for same in self.gathered.chunk_by(|one, next| one.session == next.session) {
+            deliver_same(same, &mut self.subscription_ids, publisher, deliver);
         }
     }
 
     /// Merges the lists, which are sorted by session. While one list's next session is below all the others', it is
     /// delivered from without touching the heap: a long list beside short ones costs as if it were alone.
     fn merge(&mut self, subscriptions: &Subscriptions, publisher: Option<u32>, deliver: &mut impl FnMut(Delivery<'_>)) {
-        let heads = &mut self.heads;
+        let Self { lists, heads, gathered, subscription_ids, .. } = self;
         heads.clear();
-        heads.extend(self.lists.iter().filter_map(|list| head(subscriptions, *list, Place::default())));
+        heads.extend(lists.iter().filter_map(|list| head(subscriptions, *list, Place::default())));
         while let Some(Reverse(first)) = heads.pop() {
             let limit = heads.peek().map_or(u64::MAX, |Reverse(next)| u64::from(next.session));
-            if u64::from(first.session) < limit {
-                let mut place = first.place;
-                for subscriber in rest_of_block(subscriptions, &first) {
-                    if u64::from(subscriber.session) >= limit {
-                        break;
-                    }
-                    deliver_one(subscriber, publisher, deliver);
-                    place.at += 1;
-                }
-                heads.extend(head(subscriptions, first.list, place));
+            let rest = rest_of_block(subscriptions, &first);
+            let alone = match rest.last() {
+                Some(last) if u64::from(last.session) < limit => rest.len(),
+                _ => rest.partition_point(|subscriber| u64::from(subscriber.session) < limit),
+            };
+            if alone > 0 {
+                rest[..alone].iter().for_each(|subscriber| deliver_one(subscriber, publisher, deliver));
+                let at = first.place.at + alone as u32;
+                heads.extend(head(subscriptions, first.list, Place { at, ..first.place }));
                 continue;
             }
-            self.subscription_ids.clear();
-            let mut options: Option<OptionBits> = None;
+            // Several lists have this session.
+            gathered.clear();
             let mut same = Some(first);
             while let Some(next) = same {
-                if let Some(subscriber) = rest_of_block(subscriptions, &next).first()
-                    && !(subscriber.options.no_local() && publisher == Some(subscriber.session))
-                {
-                    options = Some(options.map_or(subscriber.options, |other| other.merged(subscriber.options)));
-                    self.subscription_ids.extend(Some(subscriber.subscription_id).filter(|id| *id != 0));
-                }
+                gathered.extend(rest_of_block(subscriptions, &next).first());
                 heads.extend(head(subscriptions, next.list, Place { at: next.place.at + 1, ..next.place }));
-                same = heads.peek().filter(|Reverse(head)| head.session == first.session).map(|Reverse(head)| *head);
-                if same.is_some() {
-                    heads.pop();
-                }
+                let more = heads.peek().is_some_and(|Reverse(head)| head.session == first.session);
+                same = if more { heads.pop().map(|Reverse(head)| head) } else { None };
             }
-            if let Some(options) = options {
-                deliver(Delivery { session: first.session, options, subscription_ids: &self.subscription_ids });
-            }
+            deliver_same(gathered, subscription_ids, publisher, deliver);
         }
+    }
+}
+
+/// Delivers by all subscriptions of one session.
+#[inline]
+fn deliver_same(
+    same: &[Subscriber],
+    subscription_ids: &mut Vec<u32>,
+    publisher: Option<u32>,
+    deliver: &mut impl FnMut(Delivery<'_>),
+) {
+    if let [one] = same {
+        return deliver_one(one, publisher, deliver);
+    }
+    subscription_ids.clear();
+    let mut merged: Option<Subscriber> = None;
+    for subscriber in same.iter().filter(|subscriber| !is_spared(subscriber, publisher)) {
+        let options = merged.map_or(subscriber.options, |merged| merged.options.merged(subscriber.options));
+        merged = Some(Subscriber { options, ..*subscriber });
+        subscription_ids.extend(Some(subscriber.subscription_id).filter(|id| *id != 0));
+    }
+    if let Some(Subscriber { session, options, .. }) = merged {
+        deliver(Delivery { session, options, subscription_ids });
     }
 }
 
 /// Delivers by one subscription alone.
 #[inline]
 fn deliver_one(subscriber: &Subscriber, publisher: Option<u32>, deliver: &mut impl FnMut(Delivery<'_>)) {
-    if subscriber.options.no_local() && publisher == Some(subscriber.session) {
-        return; // [MQTT-3.8.3-3]
+    if is_spared(subscriber, publisher) {
+        return;
     }
     let id = std::slice::from_ref(&subscriber.subscription_id);
     let subscription_ids = if subscriber.subscription_id == 0 { &[] } else { id };
     deliver(Delivery { session: subscriber.session, options: subscriber.options, subscription_ids });
+}
+
+/// Whether No Local keeps the message from its publisher [MQTT-3.8.3-3].
+#[inline]
+fn is_spared(subscriber: &Subscriber, publisher: Option<u32>) -> bool {
+    subscriber.options.no_local() && publisher == Some(subscriber.session)
 }
 
 /// The head of `list` at `place`, or at the start of the next block if `place` is at the end of one.

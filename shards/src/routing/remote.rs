@@ -1,8 +1,8 @@
-//! What all shards have, as far as a publisher's shard must know it: which shards have a subscriber for a topic, and how many
-//! members of which shared subscriptions.
+//! What all shards have, as far as a publisher's shard must know it: which shards have a subscriber for a topic, and
+//! how many members of which shared subscriptions.
 //!
-//! Filters without wildcards are known by their 64-bit hash alone: 12 bytes each. A collision sends a message to a shard
-//! that has no use for it; that shard matches again and drops it.
+//! Filters without wildcards are known by their 64-bit hash alone: 12 bytes each. A collision sends a message to a
+//! shard that has no use for it; that shard matches again and drops it.
 
 use super::announcement::Announcement;
 use super::filters::{FilterMap, has_wildcards};
@@ -10,7 +10,7 @@ use super::hash::{Seed, mix};
 use super::strategy::Strategy;
 use super::trie::Walk;
 use crate::arena::Arena;
-use crate::table::{Table, Tagged};
+use crate::table::{Entry, Table};
 use crate::{ShardId, ShardSet};
 
 /// Which shards a message goes to.
@@ -27,6 +27,7 @@ pub struct Remote {
 }
 
 /// A filter without wildcards, by its hash.
+#[derive(Clone, Copy)]
 struct Fingerprint {
     hash: [u32; 2],
     shards: Shards,
@@ -35,11 +36,12 @@ struct Fingerprint {
 const _: () = assert!(size_of::<Fingerprint>() == 12);
 
 /// One shard; or, with the top bit, the number of a set.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Shards(u32);
 
 impl Shards {
     const SET: u32 = 1 << 31;
+    const NONE: Self = Self(u32::MAX);
 
     fn of(self, sets: &Arena<ShardSet>) -> ShardSet {
         if self.0 & Self::SET == 0 {
@@ -49,7 +51,14 @@ impl Shards {
     }
 }
 
-impl Tagged for Fingerprint {
+impl Entry for Fingerprint {
+    const EMPTY: Self = Self { hash: [0; 2], shards: Shards::NONE };
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.shards == Shards::NONE
+    }
+
     #[inline]
     fn tag(&self) -> u32 {
         self.hash[1]
@@ -253,7 +262,8 @@ impl GroupShards {
     }
 
     /// The shard whose member takes a message: weighted by the members online, or by those offline when none is online
-    /// anywhere. Shards of `passed_over`, where no member could take it, do not count. `key` is that of [`Strategy::key`].
+    /// anywhere. Shards of `passed_over`, where no member could take it, do not count. `key` is that of
+    /// [`Strategy::key`].
     pub fn pick(&mut self, key: u64, passed_over: ShardSet) -> Option<ShardId> {
         let online = self.weigh(passed_over, |members| members.online);
         let (total, weight): (u64, fn(&Members) -> u32) = match online {

@@ -1,10 +1,10 @@
 //! The retained messages of the topics that this shard owns (3.3.1.3).
 
 use super::filters::has_wildcards;
+use super::levels::filter_matches;
 use super::text::Text;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::time::Millis;
-use ringtail_mqtt::topic;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -22,9 +22,19 @@ pub enum Full {
     Bytes,
 }
 
-/// Where a scan or a sweep goes on.
+/// Where a scan or a sweep goes on: after a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cursor(Box<str>);
+pub struct Cursor(Box<[u8]>);
+
+impl Cursor {
+    fn at(topic: &Topic) -> Self {
+        Self(topic.as_bytes().into())
+    }
+
+    fn after(&self) -> Bound<&[u8]> {
+        Bound::Excluded(&self.0)
+    }
+}
 
 /// A topic as the key: compared where it lies in the tree.
 struct Topic(Text<38>);
@@ -66,8 +76,8 @@ impl Retained {
         self.bytes
     }
 
-    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload means
-    /// [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
+    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload
+    /// means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
     ///
     /// # Errors
     /// [`Full`]; the topic's old message stays.
@@ -82,7 +92,7 @@ impl Retained {
         }
         self.bytes = bytes;
         self.expiring += usize::from(expires(&message));
-        let old = self.messages.insert(Topic(message.topic_name().into()), message);
+        let old = self.messages.insert(Topic(message.topic_name().as_bytes().into()), message);
         self.expiring -= usize::from(old.as_deref().is_some_and(expires));
         Ok(old)
     }
@@ -102,8 +112,8 @@ impl Retained {
     }
 
     /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, looking at no more than
-    /// `slice_max` topics; what it returns is where to go on. What is set or removed between two slices is seen or not,
-    /// by its place; everything else is found once.
+    /// `slice_max` topics; what it returns is where to go on, `None` at the end. Between two slices messages may be set
+    /// and removed: what stays is found once.
     #[must_use]
     pub fn scan(
         &self,
@@ -117,29 +127,28 @@ impl Retained {
             self.get(filter, now).into_iter().for_each(found);
             return None;
         }
-        let prefix = literal_prefix(filter);
         if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
             // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
             self.get(parent, now).into_iter().for_each(&mut found);
         }
-        let start = cursor.map_or(Bound::Included(prefix.as_bytes()), |cursor| Bound::Excluded(cursor.0.as_bytes()));
-        let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
+        let prefix = literal_prefix(filter).as_bytes();
+        let start = cursor.map_or(Bound::Included(prefix), Cursor::after);
+        let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
+        let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
         let mut last = None;
         for (topic, message) in range.by_ref().take(slice_max.max(1)) {
-            if !topic.0.as_bytes().starts_with(prefix.as_bytes()) {
-                return None;
-            }
-            if message.expires_at > now && topic::matches(filter, topic.0.as_str()) {
+            // [MQTT-4.7.2-1]
+            let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");
+            if !spared && message.expires_at > now && filter_matches(filter.as_bytes(), topic.as_bytes()) {
                 found(message);
             }
             last = Some(topic);
         }
-        let goes_on = range.next().is_some_and(|(topic, _)| topic.0.as_bytes().starts_with(prefix.as_bytes()));
-        last.filter(|_| goes_on).map(|topic| Cursor(topic.0.as_str().into()))
+        range.next().and(last).map(Cursor::at)
     }
 
-    /// Removes the expired ones among the next `slice_max` messages, and hands each to `expired`; what it returns is where to
-    /// go on.
+    /// Removes the expired ones among the next `slice_max` messages, and hands each to `expired`; what it returns is
+    /// where to go on.
     #[must_use]
     pub fn sweep(
         &mut self,
@@ -151,7 +160,7 @@ impl Retained {
         if self.expiring == 0 {
             return None;
         }
-        let start = cursor.map_or(Bound::Unbounded, |cursor| Bound::Excluded(cursor.0.as_bytes()));
+        let start = cursor.map_or(Bound::Unbounded, Cursor::after);
         let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut gone = Vec::new();
         let mut last = None;
@@ -161,11 +170,11 @@ impl Retained {
             }
             last = Some(topic);
         }
-        let last = last.filter(|_| range.next().is_some()).map(|topic| Cursor(topic.0.as_str().into()));
+        let next = range.next().and(last).map(Cursor::at);
         for message in gone {
             self.remove(message.topic_name()).into_iter().for_each(&mut expired);
         }
-        last
+        next
     }
 }
 
@@ -178,15 +187,21 @@ fn literal_prefix(filter: &str) -> &str {
     &filter[..filter.find(['+', '#']).unwrap_or(filter.len())]
 }
 
+impl Topic {
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl Borrow<[u8]> for Topic {
     fn borrow(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.as_bytes()
     }
 }
 
 impl PartialEq for Topic {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes() == other.0.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -200,6 +215,6 @@ impl PartialOrd for Topic {
 
 impl Ord for Topic {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.as_bytes().cmp(other.0.as_bytes())
+        self.as_bytes().cmp(other.as_bytes())
     }
 }

@@ -7,8 +7,8 @@ use super::subscribers::{List, Place, Subscriber};
 use crate::arena::Arena;
 use crate::table::{Ref, Table};
 
-/// Members among which the one with the fewest messages in flight is looked for at once: bounds the cost of a message to a
-/// large group, whose members' turns still come round.
+/// Members among which the one with the fewest messages in flight is looked for at once: bounds the cost of a message
+/// to a large group, whose members' turns still come round.
 const INFLIGHT_WINDOW: usize = 256;
 
 /// A shared subscription that has members on this shard; the number is free again when it has none.
@@ -151,8 +151,8 @@ impl Shared {
         Some(found.announcement())
     }
 
-    /// The member that takes a message, `None` if none can: one that is online, else one that is not. A member for which
-    /// `can_take` is false is passed over. `key` is that of [`Strategy::key`]; `inflight` is asked by
+    /// The member that takes a message, `None` if none can: one that is online, else one that is not. A member for
+    /// which `can_take` is false is passed over. `key` is that of [`Strategy::key`]; `inflight` is asked by
     /// [`Strategy::LeastInflight`] only.
     pub fn pick(
         &mut self,
@@ -165,7 +165,7 @@ impl Shared {
         self.picks += 1;
         let choice = match self.strategy {
             Strategy::Random => mix(self.picks),
-            // The shard was chosen by the lower half.
+            // The lower half has chosen the shard.
             _ => key >> 32,
         };
         let picked =

@@ -1,7 +1,7 @@
 //! The subscribers of one filter: one without any allocation, many in sorted blocks.
 //!
-//! Sorted by session, so that adding and removing one of 100,000 moves a few kilobytes and rehashes nothing, several lists
-//! merge without sorting, and the sessions are visited in the order of their places in memory.
+//! Sorted by session, so that adding and removing one of 100,000 moves a few kilobytes and rehashes nothing, several
+//! lists merge without sorting, and the sessions are visited in the order of their places in memory.
 
 use ringtail_mqtt::packet::{QoS, RetainHandling, SubscriptionOptions};
 
@@ -42,8 +42,8 @@ impl OptionBits {
         self.0 & Self::RETAIN_AS_PUBLISHED != 0
     }
 
-    /// The options of one delivery that stands for two subscriptions: the higher QoS [MQTT-3.3.4-2], and the RETAIN flag as
-    /// published if either asks for it.
+    /// The options of one delivery that stands for two subscriptions: the higher QoS [MQTT-3.3.4-2], and the RETAIN
+    /// flag as published if either asks for it.
     #[inline]
     pub(crate) const fn merged(self, other: Self) -> Self {
         let qos = if self.0 & Self::QOS > other.0 & Self::QOS { self.0 } else { other.0 } & Self::QOS;
@@ -135,6 +135,12 @@ impl List {
         }
     }
 
+    /// The blocks, in rising order of the sessions.
+    #[inline]
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &[Subscriber]> {
+        (0..).map_while(|block| self.block(block))
+    }
+
     pub(crate) fn get(&self, session: u32) -> Option<&Subscriber> {
         let place = self.place_of(session);
         self.block(place.block as usize)?.get(place.at as usize).filter(|subscriber| subscriber.session == session)
@@ -166,7 +172,7 @@ impl List {
         let split = self.block(first).unwrap_or_default();
         let (before, after) = split.split_at(at.min(split.len()));
         let rest = (first + 1..).map_while(|block| self.block(block)).flatten();
-        let start = (0..first).map_while(|block| self.block(block)).flatten();
+        let start = self.blocks().take(first).flatten();
         after.iter().chain(rest).chain(start).chain(before)
     }
 

@@ -4,7 +4,6 @@ use super::filters::FilterMap;
 use super::hash::Seed;
 use super::matches::Matches;
 use super::subscribers::{List, OptionBits, Subscriber};
-use std::borrow::Cow;
 
 /// A filter that has subscribers on this shard; the number is free again when it has none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -113,8 +112,8 @@ impl Subscriptions {
 
     /// The text of a filter.
     #[must_use]
-    pub fn filter(&self, filter: FilterId) -> Option<Cow<'_, str>> {
-        self.filters.text(filter.0).map(Cow::Borrowed)
+    pub fn filter(&self, filter: FilterId) -> Option<&str> {
+        self.filters.text(filter.0)
     }
 
     /// True when a session has a subscription to a filter.
@@ -130,13 +129,19 @@ impl Subscriptions {
         self.filters.get(filter.0)?.get(session)
     }
 
-    /// Finds the filters that match `topic_name`, whose [`hash_topic`](super::hash_topic) is `hash`; what `found` held is
-    /// forgotten.
+    /// Finds the filters that match `topic_name`, whose [`hash_topic`](super::hash_topic) is `hash`; what `found` held
+    /// is forgotten.
     #[inline]
     pub fn matches(&self, topic_name: &str, hash: u64, found: &mut Matches) {
         let Matches { lists, walk, .. } = found;
         lists.clear();
         self.filters.matches(topic_name, hash, walk, |id| lists.push(FilterId(id)));
+    }
+
+    /// True when no subscription has left anything behind.
+    #[cfg(test)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.len == 0 && self.filters.is_bare()
     }
 
     #[inline]

@@ -1,33 +1,33 @@
 //! The filters with wildcards, by level.
 //!
-//! A branch that leads to one filter only is not built: the filter hangs at the first place that it has for itself, as a
-//! leaf, and its other levels are compared when a walk comes there. A million filters `devices/{n}/+/state` take one node
-//! and a million leaves.
+//! A branch that leads to one filter only is not built: the filter hangs at the first place that it has for itself, as
+//! a leaf, and its other levels are compared when a walk comes there. A million filters `devices/{n}/+/state` take one
+//! node and a million leaves.
 //!
 //! ```text
 //!   root -- devices --(1)-> leaf devices/1/+/state
 //!                   --(2)-> node --+-> leaf devices/2/+/state
 //!                                --cmd-> leaf devices/2/cmd/#
 //! ```
-//! The children that are literal levels stand in one table for all nodes, under the hash of (node, level); the `+` child, the
-//! filter that ends with `#` and the filter that ends here are fields of the node. So a walk looks at each node that the
-//! topic name reaches at most three times a level, whatever the number of filters.
+//! The `+` child, the filter that ends with `#`, the filter that ends here and the first literal child are fields of
+//! the node: a level that is the same in all topics is compared, not hashed. The other literal children stand in one
+//! table for all nodes, under the hash of (node, level). So a walk follows at most two branches from each node that the
+//! topic name reaches, whatever the number of filters.
 
 use super::hash::Seed;
+use super::levels::{filter_matches, levels};
 use super::text::Text;
 use crate::arena::Arena;
-use crate::table::{Table, Tagged, tag};
-use ringtail_mqtt::topic::matches;
+use crate::table::{Entry, Table, tag};
 
 const ROOT: u32 = 0;
-const NO_FILTER: u32 = u32::MAX;
 
 /// The filters' texts, which the trie does not keep.
 pub(crate) trait Filters {
-    fn filter(&self, id: u32) -> &str;
+    fn filter(&self, id: u32) -> &[u8];
 }
 
-/// Where a branch leads: nowhere, to a node, or to a leaf, which is a filter's number with the top bit set.
+/// Where a place leads: nowhere, to a node, or to a leaf, which is a filter's number with the top bit set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Branch(u32);
 
@@ -60,13 +60,21 @@ impl Branch {
 }
 
 /// A literal child of `parent`. The level that it stands for is read from where it leads.
+#[derive(Clone, Copy)]
 struct Child {
     tag: u32,
     parent: u32,
     branch: Branch,
 }
 
-impl Tagged for Child {
+impl Entry for Child {
+    const EMPTY: Self = Self { tag: 0, parent: 0, branch: Branch::NOTHING };
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.branch == Branch::NOTHING
+    }
+
     #[inline]
     fn tag(&self) -> u32 {
         self.tag
@@ -75,26 +83,59 @@ impl Tagged for Child {
 
 struct Node {
     parent: u32,
-    plus: Branch,
-    /// The filter that ends here with `#`.
-    multi: u32,
     /// The filter that ends here.
-    here: u32,
-    /// Literal children.
-    literals: u32,
+    here: Branch,
+    /// The filter that ends here with `#`.
+    multi: Branch,
+    plus: Branch,
+    /// One literal child; the others are in the table.
+    first: Branch,
+    /// Literal children in the table.
+    others: u32,
     level: Text<22>,
 }
 
 const _: () = assert!(size_of::<Node>() == 48);
 
 impl Node {
-    fn new(parent: u32, level: &str) -> Self {
-        Self { parent, plus: Branch::NOTHING, multi: NO_FILTER, here: NO_FILTER, literals: 0, level: level.into() }
+    fn new(parent: u32, level: &[u8]) -> Self {
+        let nothing = Branch::NOTHING;
+        Self { parent, here: nothing, multi: nothing, plus: nothing, first: nothing, others: 0, level: level.into() }
     }
 
     fn is_empty(&self) -> bool {
-        self.literals == 0 && self.plus == Branch::NOTHING && self.multi == NO_FILTER && self.here == NO_FILTER
+        self.others == 0 && [self.here, self.multi, self.plus, self.first] == [Branch::NOTHING; 4]
     }
+}
+
+/// A place below a node, where a leaf or another node hangs.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Here,
+    Multi,
+    Plus,
+    Literal(&'a [u8]),
+}
+
+impl<'a> Place<'a> {
+    /// The place for the next level of a filter, or for its end.
+    fn of(level: Option<&'a [u8]>) -> Self {
+        match level {
+            None => Self::Here,
+            Some(b"#") => Self::Multi,
+            Some(b"+") => Self::Plus,
+            Some(level) => Self::Literal(level),
+        }
+    }
+}
+
+/// Where the way of a filter through the nodes ends, and what is there.
+struct End<'a> {
+    node: u32,
+    /// Levels above the place.
+    depth: usize,
+    place: Place<'a>,
+    branch: Branch,
 }
 
 /// Scratch space of a walk, kept from one to the next: the nodes reached at this level and at the next.
@@ -113,15 +154,15 @@ pub(crate) struct Trie {
 impl Trie {
     pub(crate) fn new(seed: Seed) -> Self {
         let mut nodes = Arena::new();
-        let root = nodes.insert(Node::new(ROOT, ""));
+        let root = nodes.insert(Node::new(ROOT, b""));
         debug_assert_eq!(root, ROOT);
         Self { seed, nodes, children: Table::new() }
     }
 
-    /// Nodes beside the root, and literal branches.
+    /// True when no filter has left anything behind.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> (usize, usize) {
-        (self.nodes.len() - 1, self.children.len())
+    pub(crate) fn is_bare(&self) -> bool {
+        self.nodes.len() == 1 && self.children.len() == 0 && self.nodes.get(ROOT).is_some_and(Node::is_empty)
     }
 
     /// Bytes of memory that the trie takes.
@@ -130,142 +171,117 @@ impl Trie {
     }
 
     /// The number of `filter`, if it is there.
-    pub(crate) fn find(&self, filter: &str, filters: &impl Filters) -> Option<u32> {
-        let mut node = ROOT;
-        for (depth, level) in filter.split('/').enumerate() {
-            if level == "#" {
-                return some_filter(self.nodes.get(node)?.multi);
-            }
-            match self.branch(node, depth, level, filters).target() {
-                Target::Nothing => return None,
-                Target::Leaf(leaf) => return (filters.filter(leaf) == filter).then_some(leaf),
-                Target::Node(child) => node = child,
-            }
+    pub(crate) fn find(&self, filter: &[u8], filters: &impl Filters) -> Option<u32> {
+        match self.descend(ROOT, 0, filter, filters).branch.target() {
+            Target::Leaf(leaf) => (filters.filter(leaf) == filter).then_some(leaf),
+            _ => None,
         }
-        some_filter(self.nodes.get(node)?.here)
     }
 
     /// Adds a filter that is not there yet.
     pub(crate) fn insert(&mut self, id: u32, filters: &impl Filters) {
         let filter = filters.filter(id);
-        let mut node = ROOT;
-        for (depth, level) in filter.split('/').enumerate() {
-            match self.branch(node, depth, level, filters).target() {
-                Target::Nothing => return self.attach(node, Some(level), id),
-                Target::Node(child) => node = child,
-                Target::Leaf(other) => {
-                    let child = self.nodes.insert(Node::new(node, level));
-                    self.set_branch(node, level, Branch::leaf(other), Branch::node(child));
-                    self.attach(child, filters.filter(other).split('/').nth(depth + 1), other);
-                    node = child;
-                }
-            }
+        let mut end = self.descend(ROOT, 0, filter, filters);
+        while let Target::Leaf(other) = end.branch.target() {
+            // The way of two filters is the same so far: a node takes the leaf's place, and the leaf moves below it.
+            let Some(level) = levels(filter).nth(end.depth) else { return };
+            let child = self.nodes.insert(Node::new(end.node, level));
+            let below = Place::of(levels(filters.filter(other)).nth(end.depth + 1));
+            self.set(end.node, end.place, end.branch, Branch::node(child));
+            self.set(child, below, Branch::NOTHING, end.branch);
+            end = self.descend(child, end.depth + 1, filter, filters);
         }
-        self.attach(node, None, id);
+        self.set(end.node, end.place, Branch::NOTHING, Branch::leaf(id));
     }
 
     /// Removes a filter that is there, and the nodes that lead to nothing else.
     pub(crate) fn remove(&mut self, id: u32, filters: &impl Filters) {
-        let filter = filters.filter(id);
-        let mut node = ROOT;
-        let mut last = None;
-        for (depth, level) in filter.split('/').enumerate() {
-            match self.branch(node, depth, level, filters).target() {
-                Target::Node(child) => node = child,
-                _ => {
-                    last = Some(level);
-                    break;
-                }
-            }
-        }
-        self.detach(node, last, Branch::leaf(id));
-        self.prune(node);
-    }
-
-    /// Where `level` leads to from `node`, which stands at `depth`. `#` leads nowhere: it is a field of the node.
-    fn branch(&self, node: u32, depth: usize, level: &str, filters: &impl Filters) -> Branch {
-        match level {
-            "+" => self.nodes.get(node).map_or(Branch::NOTHING, |node| node.plus),
-            "#" => Branch::NOTHING,
-            _ => self
-                .children
-                .find(child_hash(node, self.level_hash(level)), |child| {
-                    child.parent == node
-                        && match child.branch.target() {
-                            Target::Nothing => false,
-                            Target::Node(id) => self.is_level(id, level),
-                            Target::Leaf(id) => filters.filter(id).split('/').nth(depth) == Some(level),
-                        }
-                })
-                .map_or(Branch::NOTHING, |child| child.branch),
-        }
-    }
-
-    /// Points the branch of `level`, which leads to `from`, to a node.
-    fn set_branch(&mut self, node: u32, level: &str, from: Branch, to: Branch) {
-        if level != "+" {
-            let hash = child_hash(node, self.level_hash(level));
-            if let Some(child) = self.children.find_mut(hash, |child| child.branch == from) {
-                child.branch = to;
-            }
-        } else if let Some(node) = self.nodes.get_mut(node) {
-            node.plus = to;
-        }
-    }
-
-    /// Hangs a filter below `node`, whose place for `level` (`None`: the filter ends here) is free.
-    fn attach(&mut self, node: u32, level: Option<&str>, id: u32) {
-        let hash = level.map_or(0, |level| self.level_hash(level));
-        let Some(parent) = self.nodes.get_mut(node) else { return };
-        match level {
-            None => parent.here = id,
-            Some("#") => parent.multi = id,
-            Some("+") => parent.plus = Branch::leaf(id),
-            Some(_) => {
-                parent.literals += 1;
-                let hash = child_hash(node, hash);
-                self.children.insert(hash, Child { tag: tag(hash), parent: node, branch: Branch::leaf(id) });
-            }
-        }
-    }
-
-    /// Frees the place for `level` below `node`, which `branch` holds.
-    fn detach(&mut self, node: u32, level: Option<&str>, branch: Branch) {
-        let hash = level.map_or(0, |level| self.level_hash(level));
-        let Some(parent) = self.nodes.get_mut(node) else { return };
-        match level {
-            None => parent.here = NO_FILTER,
-            Some("#") => parent.multi = NO_FILTER,
-            Some("+") => parent.plus = Branch::NOTHING,
-            Some(_) => {
-                let removed = self.children.remove(child_hash(node, hash), |child| child.branch == branch);
-                parent.literals -= u32::from(removed.is_some());
-            }
-        }
-    }
-
-    fn prune(&mut self, mut node: u32) {
+        let End { mut node, place, branch, .. } = self.descend(ROOT, 0, filters.filter(id), filters);
+        self.set(node, place, branch, Branch::NOTHING);
         while node != ROOT && self.nodes.get(node).is_some_and(Node::is_empty) {
             let Some(empty) = self.nodes.remove(node) else { return };
-            self.detach(empty.parent, Some(empty.level.as_str()), Branch::node(node));
+            let place = Place::of(Some(empty.level.as_bytes()));
+            self.set(empty.parent, place, Branch::node(node), Branch::NOTHING);
             node = empty.parent;
         }
     }
 
-    #[inline]
-    fn level_hash(&self, level: &str) -> u64 {
-        self.seed.hash(level.as_bytes())
+    /// Follows `filter` from `node`, which stands at `depth`, to a place that does not lead to a node.
+    fn descend<'a>(&self, mut node: u32, mut depth: usize, filter: &'a [u8], filters: &impl Filters) -> End<'a> {
+        let mut levels = levels(filter).skip(depth);
+        loop {
+            let place = Place::of(levels.next());
+            let branch = self.branch(node, depth, place, filters);
+            let Target::Node(child) = branch.target() else { return End { node, depth, place, branch } };
+            (node, depth) = (child, depth + 1);
+        }
     }
 
+    /// Where `place` below `id`, which stands at `depth`, leads.
+    fn branch(&self, id: u32, depth: usize, place: Place<'_>, filters: &impl Filters) -> Branch {
+        let Some(node) = self.nodes.get(id) else { return Branch::NOTHING };
+        let level = match place {
+            Place::Here => return node.here,
+            Place::Multi => return node.multi,
+            Place::Plus => return node.plus,
+            Place::Literal(level) => level,
+        };
+        let leaf_is = |leaf| levels(filters.filter(leaf)).nth(depth) == Some(level);
+        self.literal(id, node, level, || self.seed.hash(level), leaf_is)
+    }
+
+    /// Lets `place` below `node` lead from where it led to somewhere else.
+    fn set(&mut self, id: u32, place: Place<'_>, from: Branch, to: Branch) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        let level = match place {
+            Place::Here => return node.here = to,
+            Place::Multi => return node.multi = to,
+            Place::Plus => return node.plus = to,
+            Place::Literal(_) if node.first == from => return node.first = to,
+            Place::Literal(level) => level,
+        };
+        let hash = child_hash(id, self.seed.hash(level));
+        if from == Branch::NOTHING {
+            self.children.insert(hash, Child { tag: tag(hash), parent: id, branch: to });
+            node.others += 1;
+        } else if to == Branch::NOTHING {
+            let removed = self.children.remove(hash, |child| child.branch == from);
+            node.others -= u32::from(removed.is_some());
+        } else if let Some(child) = self.children.find_mut(hash, |child| child.branch == from) {
+            child.branch = to;
+        }
+    }
+
+    /// The literal child of a node for `level`. `leaf_is` tells whether a leaf stands for the level; `level_hash` is
+    /// asked only when the table must be.
     #[inline]
-    fn is_level(&self, id: u32, level: &str) -> bool {
-        self.nodes.get(id).is_some_and(|node| node.level.as_bytes() == level.as_bytes())
+    fn literal(
+        &self,
+        id: u32,
+        node: &Node,
+        level: &[u8],
+        level_hash: impl FnOnce() -> u64,
+        leaf_is: impl Fn(u32) -> bool,
+    ) -> Branch {
+        let is = |branch: Branch| match branch.target() {
+            Target::Nothing => false,
+            Target::Node(child) => self.nodes.get(child).is_some_and(|child| child.level.as_bytes() == level),
+            Target::Leaf(leaf) => leaf_is(leaf),
+        };
+        if is(node.first) {
+            return node.first;
+        }
+        if node.others == 0 {
+            return Branch::NOTHING;
+        }
+        let child = self.children.find(child_hash(id, level_hash()), |child| child.parent == id && is(child.branch));
+        child.map_or(Branch::NOTHING, |child| child.branch)
     }
 
     /// Calls `found` for each filter that matches `topic_name`.
     pub(crate) fn matches(
         &self,
-        topic_name: &str,
+        topic_name: &[u8],
         walk: &mut Walk,
         filters: &impl Filters,
         mut found: impl FnMut(u32),
@@ -277,34 +293,26 @@ impl Trie {
         nodes.clear();
         nodes.push(ROOT);
         // A topic name that begins with `$` is not matched by a filter that begins with a wildcard [MQTT-4.7.2-1].
-        let mut wildcards = !topic_name.starts_with('$');
-        for level in topic_name.split('/') {
-            let level_hash = self.level_hash(level);
+        let mut wildcards = !topic_name.starts_with(b"$");
+        let leaf_matches = |leaf| filter_matches(filters.filter(leaf), topic_name);
+        for level in levels(topic_name) {
+            let mut level_hash = None;
             for id in nodes.drain(..) {
                 let Some(node) = self.nodes.get(id) else { continue };
-                if wildcards {
-                    match node.plus.target() {
+                let hash = || *level_hash.get_or_insert_with(|| self.seed.hash(level));
+                let literal = self.literal(id, node, level, hash, leaf_matches);
+                let plus = match node.plus.target() {
+                    Target::Leaf(leaf) if !leaf_matches(leaf) => Branch::NOTHING,
+                    _ => node.plus,
+                };
+                let reached =
+                    if wildcards { [literal, plus, node.multi] } else { [literal, Branch::NOTHING, Branch::NOTHING] };
+                for branch in reached {
+                    match branch.target() {
+                        Target::Nothing => {}
                         Target::Node(child) => next.push(child),
-                        Target::Leaf(leaf) if matches(filters.filter(leaf), topic_name) => found(leaf),
-                        _ => {}
+                        Target::Leaf(leaf) => found(leaf),
                     }
-                    some_filter(node.multi).into_iter().for_each(&mut found);
-                }
-                if node.literals == 0 {
-                    continue;
-                }
-                let literal = self.children.find(child_hash(id, level_hash), |child| {
-                    child.parent == id
-                        && match child.branch.target() {
-                            Target::Nothing => false,
-                            Target::Node(child) => self.is_level(child, level),
-                            Target::Leaf(leaf) => matches(filters.filter(leaf), topic_name),
-                        }
-                });
-                match literal.map_or(Target::Nothing, |child| child.branch.target()) {
-                    Target::Nothing => {}
-                    Target::Node(child) => next.push(child),
-                    Target::Leaf(leaf) => found(leaf),
                 }
             }
             if next.is_empty() {
@@ -315,17 +323,16 @@ impl Trie {
         }
         for node in nodes.iter().filter_map(|id| self.nodes.get(*id)) {
             // `a/#` also matches `a` (4.7.1.2).
-            [node.here, node.multi].into_iter().filter_map(some_filter).for_each(&mut found);
+            for branch in [node.here, node.multi] {
+                if let Target::Leaf(leaf) = branch.target() {
+                    found(leaf);
+                }
+            }
         }
     }
 }
 
-#[inline]
-fn some_filter(filter: u32) -> Option<u32> {
-    (filter != NO_FILTER).then_some(filter)
-}
-
-/// The hash of the level is secret and uniform, so adding the parent's number keeps it so.
+/// The hash of the level is secret and uniform, so mixing in the parent's number keeps it so.
 #[inline]
 const fn child_hash(node: u32, level_hash: u64) -> u64 {
     level_hash ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub receiving: bool,
     /// A send is in flight; its event is still to come.
     pub sending: bool,
+    /// The client has said its last, by DISCONNECT or by closing: nothing need wait for it.
+    pub over: bool,
     /// The client said that it is a bridge (3.x).
     pub bridge: bool,
     /// In the list of connections to flush.
@@ -41,8 +43,8 @@ pub(crate) struct Connection {
     pub held: bool,
     /// A SUBACK is in the outbox whose announcement waits for room in a ring.
     pub awaits_mesh: bool,
-    /// When a connection without CONNECT is closed.
-    pub connect_by: Millis,
+    /// When a connection without CONNECT, or one that does not take its last bytes, is closed.
+    pub deadline: Millis,
     /// The session it is bound to while [`Phase::Live`].
     pub session: u32,
     pub peer: SocketAddr,
@@ -54,7 +56,7 @@ pub(crate) struct Connection {
 const _: () = assert!(size_of::<Connection>() <= 128, "an idle connection costs what this struct costs");
 
 impl Connection {
-    pub(crate) fn new(slot: Slot, peer: SocketAddr, connect_by: Millis) -> Self {
+    pub(crate) fn new(slot: Slot, peer: SocketAddr, deadline: Millis) -> Self {
         Self {
             slot,
             phase: Phase::Connecting,
@@ -63,9 +65,10 @@ impl Connection {
             sending: false,
             dirty: false,
             held: false,
+            over: false,
             bridge: false,
             awaits_mesh: false,
-            connect_by,
+            deadline,
             session: u32::MAX,
             peer,
             partial: Vec::new(),

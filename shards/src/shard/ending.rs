@@ -4,10 +4,14 @@ use crate::routing::Announcement;
 use crate::shard::connection::Phase;
 use crate::shard::mail::Mail;
 use crate::shard::sessions::Membership;
+use crate::shard::timers::Timer;
 use crate::shard::{Core, Request};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::DetachCause;
+
+/// How long a client that is being disconnected may take to read what was said to it, milliseconds.
+const DRAIN_MS: u64 = 2_000;
 
 impl Core {
     /// Ends a live connection from this side: tells the client why, unbinds the session, closes when all is sent.
@@ -28,6 +32,8 @@ impl Core {
         }
         connection.phase = Phase::Draining;
         connection.partial = Vec::new();
+        connection.deadline = self.local.now.plus_ms(DRAIN_MS);
+        self.timers.file(Timer::Connection(number), connection.deadline);
         self.requests.push(Request::Close(number));
     }
 
@@ -90,6 +96,7 @@ impl Core {
 
     pub(crate) fn publish_will(&mut self, will: &Message) {
         self.publish(&will.as_ref(), None);
+        self.local.full.clear(); // there is nobody left to hold back
     }
 
     /// Tells every shard what it has to know of a change here; this one too, when it is of a shared subscription, whose

@@ -19,8 +19,13 @@ impl Core {
             connection.version = connect.version;
             connection.bridge = connect.bridge;
         }
+        if connect.properties.authentication_method.is_some() {
+            // [MQTT-4.12.0-1]: before anything happens to a session that is there.
+            self.refuse_connect(number, ReasonCode::BadAuthenticationMethod);
+            return Flow::Stop;
+        }
         if connect.client_id.is_empty() {
-            // [MQTT-3.1.3-8]: a client without an identifier must ask for a clean session, before 5.0.
+            // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
             if connect.version != ProtocolVersion::V5 && !connect.clean_start {
                 self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
                 return Flow::Stop;
@@ -129,7 +134,7 @@ impl Core {
     }
 
     /// A first packet that is no proper CONNECT: answered where there is a version to answer in, else closed without a word.
-    pub(crate) fn refuse_connect_bytes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
+    pub(crate) fn refuse_deadlinetes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
         let version = match error {
             // A client of a version that nobody knows is told in the words of 3.1.1 [MQTT-3.1.2-2].
             DecodeError::UnsupportedProtocolVersion => Some(ProtocolVersion::V3_1_1),
@@ -151,6 +156,7 @@ impl Core {
         let token = self.next_token << 8 | u64::from(self.id);
         self.local.counters.connections_handed_over += 1;
         self.post(to, Mail::HandOver(Box::new(HandOver { token, peer, bytes: bytes.to_vec() })));
+        self.leaving.insert(number, (to, token));
         self.requests.push(Request::HandOver { connection: number, to, token });
     }
 
@@ -174,6 +180,9 @@ impl Core {
     pub(crate) fn take_hand_over_failed(&mut self, number: u32, error: &std::io::Error) {
         tracing::warn!(shard = self.id, "a connection could not be handed to its shard: {error}");
         self.local.counters.connections_refused_full += 1;
+        if let Some((to, token)) = self.leaving.remove(&number) {
+            self.post(to, Mail::HandOverFailed(token));
+        }
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.phase = Phase::Connecting;
         }

@@ -9,15 +9,22 @@ use crate::shard::connection::Phase;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::{Core, Request};
 use ringtail_mqtt::time::Millis;
+use std::collections::HashMap;
 
 /// How long a publisher on another shard is held for one message that met a full subscriber, milliseconds.
 const REMOTE_HOLD_MS: u64 = 10;
+
+/// How often holds are reviewed although nothing happens, milliseconds.
+const REVIEW_MS: u64 = 5;
 
 /// The publishers that are held, and the subscribers that are slow.
 #[derive(Default)]
 pub(crate) struct Holds {
     held: Vec<Hold>,
-    full: Vec<Full>,
+    /// Full subscribers, and since when they are.
+    full: HashMap<u32, Millis>,
+    /// When the holds were reviewed last: once a millisecond is enough.
+    reviewed: Millis,
 }
 
 struct Hold {
@@ -36,11 +43,6 @@ enum Until {
     Answers,
 }
 
-struct Full {
-    session: u32,
-    since: Millis,
-}
-
 impl Holds {
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.full.is_empty()
@@ -48,21 +50,16 @@ impl Holds {
 
     /// When the turn must look again although nothing happens.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        (!self.is_empty()).then_some(REMOTE_HOLD_MS)
+        (!self.is_empty()).then_some(REVIEW_MS)
     }
 }
 
 impl Core {
     /// Holds the connection back if what it published met a full subscriber of this shard or a full ring.
     pub(crate) fn hold_for_full(&mut self, number: u32) {
-        if !self.port.congested().is_empty() {
-            self.hold(number, Until::Mesh);
-        }
-        while let Some(session) = self.local.full.pop() {
-            if self.is_worth_waiting_for(session) {
-                self.hold(number, Until::Room { session });
-                self.local.full.clear();
-            }
+        self.hold_for_mesh(number);
+        if let Some(session) = self.worth_waiting_for(number) {
+            self.hold(number, Until::Room { session });
         }
     }
 
@@ -76,11 +73,8 @@ impl Core {
 
     /// Asks another shard to hold its publisher back if its message met a full subscriber here.
     pub(crate) fn hold_remote_for_full(&mut self, publisher: Publisher) {
-        while let Some(session) = self.local.full.pop() {
-            if self.is_worth_waiting_for(session) {
-                self.post(publisher.shard, Mail::Hold(publisher));
-                self.local.full.clear();
-            }
+        if self.worth_waiting_for(u32::MAX).is_some() {
+            self.post(publisher.shard, Mail::Hold(publisher));
         }
     }
 
@@ -89,17 +83,32 @@ impl Core {
         self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
     }
 
+    /// One of the subscribers that were found full and is within its grace time. The grace of all of them begins now, so
+    /// that many cost no more than one. A publisher does not wait for itself: it must read to make room.
+    fn worth_waiting_for(&mut self, publisher: u32) -> Option<u32> {
+        let mut found = None;
+        while let Some(session) = self.local.full.pop() {
+            let own = self.local.sessions.get(session).is_some_and(|entry| entry.connection == publisher);
+            if self.is_worth_waiting_for(session) && !own {
+                found = Some(session);
+            }
+        }
+        found
+    }
+
+    /// Holds a client whose packets filled the rings to other shards.
+    pub(crate) fn hold_for_mesh(&mut self, number: u32) {
+        if !self.port.congested().is_empty() {
+            self.hold(number, Until::Mesh);
+        }
+    }
+
     /// True while the subscriber is within its grace time.
     fn is_worth_waiting_for(&mut self, session: u32) -> bool {
         let now = self.local.now;
         let grace_ms = u64::from(self.config.slow_consumer_grace_ms);
-        match self.holds.full.iter().find(|full| full.session == session) {
-            Some(full) => now < full.since.plus_ms(grace_ms),
-            None => {
-                self.holds.full.push(Full { session, since: now });
-                grace_ms > 0
-            }
-        }
+        let since = *self.holds.full.entry(session).or_insert(now);
+        now < since.plus_ms(grace_ms)
     }
 
     fn hold(&mut self, number: u32, until: Until) {
@@ -113,17 +122,20 @@ impl Core {
         self.requests.push(Request::Hold(number));
     }
 
-    /// Lets go whoever need not wait any longer. Once a turn, when somebody is held.
+    /// Lets go whoever need not wait any longer.
     pub(crate) fn review_holds(&mut self) {
+        if self.holds.reviewed == self.local.now {
+            return;
+        }
+        self.holds.reviewed = self.local.now;
         let mut full = std::mem::take(&mut self.holds.full);
-        full.retain(|full| self.local.sessions.get(full.session).is_some() && !self.local.has_room(full.session));
+        full.retain(|session, _| self.local.is_connected(*session) && !self.local.has_room(*session));
         self.holds.full = full;
         let mut held = std::mem::take(&mut self.holds.held);
+        let mut released = Vec::new();
         held.retain(|hold| {
             let wait = match hold.until {
-                Until::Room { session } => {
-                    self.holds.full.iter().any(|full| full.session == session) && self.is_worth_waiting_for(session)
-                }
+                Until::Room { session } => self.holds.full.contains_key(&session) && self.is_worth_waiting_for(session),
                 Until::Time(at) => self.local.now < at,
                 Until::Answers => self
                     .local
@@ -134,10 +146,13 @@ impl Core {
             };
             if !wait && let Some(connection) = self.local.connections.get_mut(hold.connection) {
                 connection.held = false;
-                self.requests.push(Request::Receive(hold.connection));
+                released.push(hold.connection);
             }
             wait
         });
         self.holds.held = held;
+        for number in released {
+            self.resume(number);
+        }
     }
 }

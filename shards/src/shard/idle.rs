@@ -9,13 +9,13 @@ use std::time::Duration;
 /// Completions of one turn from which on a shard counts as loaded.
 const LOADED: usize = 4;
 /// Completions that a paced wait asks for.
-const PACE_COMPLETIONS: u32 = 64;
+const PACE_COMPLETIONS: u32 = 256;
 /// Over how many microseconds the load is measured.
 const WINDOW_US: u64 = 2_000;
-/// A shard that waits for less than this share of its time is near saturation: it waits a step longer, to take more at once.
-const SATURATED_BELOW_PERCENT: u64 = 10;
-/// A shard that waits for more than this share of its time has time to spare: it waits a step less.
-const RELAXED_ABOVE_PERCENT: u64 = 25;
+/// A shard that spends more than this share of a CPU is near saturation: it waits a step longer, to take more at once.
+const BUSY_ABOVE_PERCENT: u64 = 85;
+/// A shard that spends less than this share has time to spare: it waits a step less.
+const BUSY_BELOW_PERCENT: u64 = 60;
 /// The step.
 const PACE_STEP_US: u32 = 10;
 /// How often a stopping shard looks whether its time is over, milliseconds.
@@ -31,8 +31,7 @@ pub(crate) struct Idle {
     work: usize,
     more: bool,
     window_start_us: u64,
-    waited_us: u64,
-    waits_since_us: u64,
+    window_cpu_us: u64,
 }
 
 impl Idle {
@@ -50,15 +49,13 @@ impl Idle {
             work: 0,
             more: false,
             window_start_us: 0,
-            waited_us: 0,
-            waits_since_us: 0,
+            window_cpu_us: 0,
         }
     }
 
     /// How to wait before the next turn.
     pub(crate) fn wait(&mut self, core: &mut Core, clock: &Clock) -> Wait {
         let now_us = clock.now_us();
-        self.waits_since_us = now_us;
         if self.more || !core.requests.is_empty() {
             return Wait::No;
         }
@@ -82,21 +79,23 @@ impl Idle {
         Wait::Park { until: core.sleep_for() }
     }
 
-    /// The wait is over.
-    pub(crate) fn woke(&mut self, now_us: u64) {
-        self.waited_us += now_us - self.waits_since_us;
+    /// The wait is over. Once in a while, looks how busy the shard was and paces it by that. Busy is what the thread
+    /// spent of the CPU: most of a loaded shard's work is done by the kernel inside the call that also waits, so the time
+    /// in that call says nothing.
+    pub(crate) fn woke(&mut self, now_us: u64, clock: &Clock) {
         let window_us = now_us - self.window_start_us;
         if window_us < WINDOW_US || self.pace_max_us == 0 {
             return;
         }
-        let waited_percent = self.waited_us * 100 / window_us;
-        if waited_percent < SATURATED_BELOW_PERCENT {
+        let cpu_us = clock.cpu_us();
+        let busy_percent = (cpu_us - self.window_cpu_us) * 100 / window_us;
+        if busy_percent > BUSY_ABOVE_PERCENT {
             self.pace_us = (self.pace_us + PACE_STEP_US).min(self.pace_max_us);
-        } else if waited_percent > RELAXED_ABOVE_PERCENT {
+        } else if busy_percent < BUSY_BELOW_PERCENT {
             self.pace_us = self.pace_us.saturating_sub(PACE_STEP_US);
         }
         self.window_start_us = now_us;
-        self.waited_us = 0;
+        self.window_cpu_us = cpu_us;
     }
 
     /// What the turn did: `work` completions and mails, and whether there is `more` to do at once.

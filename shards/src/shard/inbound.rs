@@ -8,9 +8,14 @@ use crate::shard::mail::Publisher;
 use crate::shard::publish::Origin;
 use crate::shard::{Core, Request};
 use ringtail_mqtt::codec::{self, DecodeError, Frame};
+use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::packet::{Packet, PacketId, QoS};
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::{Action, DetachCause, Inbound};
+
+/// The largest CONNECT: five fields of 64 KiB each (client id, will topic, will message, user name, password), and as much
+/// again for properties.
+const CONNECT_BYTES_MAX: u32 = 640 << 10;
 
 /// Whether the bytes behind a packet are to be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,15 +31,19 @@ impl Core {
         if connection.phase == Phase::Connecting {
             connection.receiving = false; // before CONNECT each receive is asked for
         }
+        if connection.held {
+            connection.partial.extend_from_slice(bytes);
+            return;
+        }
         if !connection.partial.is_empty() {
             let mut partial = std::mem::take(&mut connection.partial);
-            let whole = match complete(&mut partial, &mut bytes, self.local.limits.packet_bytes_max) {
+            let whole = match complete(&mut partial, &mut bytes, bytes_max(connection.phase, &self.local.limits)) {
                 Ok(whole) => whole,
                 Err(error) => return self.refuse_bytes(number, &error, &partial),
             };
             if !whole {
                 connection.partial = partial;
-                return;
+                return self.read_on(number);
             }
             // A CONNECT may move to another shard with all that follows it, so it is handled with what follows it.
             if connection.phase == Phase::Connecting {
@@ -50,6 +59,14 @@ impl Core {
         }
         self.read_on(number);
         self.hold_for_own_answers(number);
+    }
+
+    /// Goes on with what a connection that was held had sent.
+    pub(crate) fn resume(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        self.requests.push(Request::Receive(number));
+        let partial = std::mem::take(&mut connection.partial);
+        self.take_packets(number, &partial);
     }
 
     /// Keeps reading a connection whose CONNECT has not come whole: it is read one receive at a time.
@@ -72,7 +89,12 @@ impl Core {
             if phase != Phase::Connecting && phase != Phase::Live {
                 return Flow::Stop;
             }
-            let total = match codec::frame(rest, self.local.limits.packet_bytes_max) {
+            if connection.held {
+                // What came before the socket was left alone waits until the connection is let go.
+                connection.partial.extend_from_slice(rest);
+                return Flow::Continue;
+            }
+            let total = match codec::frame(rest, bytes_max(phase, &self.local.limits)) {
                 Ok(Frame::Complete { total_bytes, .. }) => total_bytes,
                 Ok(Frame::Incomplete { .. }) => {
                     connection.partial.extend_from_slice(rest);
@@ -131,6 +153,9 @@ impl Core {
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
+                if let Some(connection) = self.local.connections.get_mut(number) {
+                    connection.over = true;
+                }
                 self.drain(number);
                 Flow::Stop
             }
@@ -172,9 +197,14 @@ impl Core {
         if connection.phase == Phase::Live {
             self.disconnect(number, ReasonCode::from(error), DetachCause::Lost);
         } else {
-            self.refuse_connect_bytes(number, error, bytes);
+            self.refuse_deadlinetes(number, error, bytes);
         }
     }
+}
+
+/// The largest packet that is accepted: a client that has not said who it is may not have the server keep much for it.
+fn bytes_max(phase: Phase, limits: &Limits) -> u32 {
+    if phase == Phase::Live { limits.packet_bytes_max } else { limits.packet_bytes_max.min(CONNECT_BYTES_MAX) }
 }
 
 /// Moves from `bytes` to `partial` what its first packet lacks. True when that packet is whole.

@@ -112,6 +112,11 @@ impl Local {
         })
     }
 
+    /// True when a session has a connection.
+    pub(crate) fn is_connected(&self, session: u32) -> bool {
+        self.sessions.get(session).is_some_and(|entry| entry.session.is_connected())
+    }
+
     /// True when a session can take more than it was given: connected, nothing queued and little waiting to be sent.
     pub(crate) fn has_room(&self, session: u32) -> bool {
         self.sessions.get(session).is_some_and(|entry| {

@@ -16,6 +16,8 @@ pub(crate) enum Mail {
     Announce(Box<Announcement>),
     /// The bytes of a connection whose descriptor comes, or came, by the wire.
     HandOver(Box<HandOver>),
+    /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
+    HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
     Retain(Box<Message>),
     /// A subscriber asks for a slice of retained messages.

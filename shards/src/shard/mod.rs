@@ -94,9 +94,15 @@ pub(crate) struct Core {
     pub requests: Vec<Request>,
     /// Halves of hand-overs that wait for the other half, by token.
     pub arriving: HashMap<u64, Arriving>,
+    /// Connections on their way to another shard, with the name of the hand-over there.
+    pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
-    /// What the rings brought this turn.
+    /// What the rings brought that changes what this shard knows.
+    pub changes: Vec<(ShardId, Mail)>,
+    /// What else they brought.
     pub inbox: Vec<(ShardId, Mail)>,
+    /// What came too late for this turn.
+    pub next_inbox: Vec<(ShardId, Mail)>,
     /// The shared subscriptions that a message matched, with the shard that takes it.
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
@@ -120,6 +126,8 @@ pub(crate) enum Request {
     Hold(u32),
     /// Send what is in the outbox, then close.
     Close(u32),
+    /// Close without waiting for the client.
+    CloseNow(u32),
     /// Move the descriptor to another shard; the bytes have gone by the mesh.
     HandOver { connection: u32, to: ShardId, token: u64 },
 }
@@ -146,9 +154,12 @@ impl Core {
             encoder: Encoder::default(),
             requests: Vec::new(),
             arriving: HashMap::new(),
+            leaving: HashMap::new(),
             next_token: 0,
             sweep_at: now,
+            changes: Vec::new(),
             inbox: Vec::new(),
+            next_inbox: Vec::new(),
             groups: Vec::new(),
             stopping: false,
             config,

@@ -50,6 +50,16 @@ impl Scans {
         self.slab.is_empty()
     }
 
+    /// The session wants no more of the scan for `filter`.
+    pub(crate) fn forget_filter(&mut self, session: u32, filter: &str) {
+        for (_, scan) in &mut self.slab {
+            if scan.session == Some(session) && *scan.filter == *filter {
+                scan.session = None;
+            }
+        }
+        self.slab.retain(|_, scan| scan.session.is_some() || scan.asked);
+    }
+
     /// The session wants no more of its scans.
     pub(crate) fn forget(&mut self, session: u32) {
         if self.slab.is_empty() {
@@ -73,6 +83,10 @@ impl Core {
             let keeper = self.keeper_of(filter);
             (keeper, keeper)
         };
+        if !self.scans.slab.is_empty() {
+            // One scan a subscription: the newer one takes the place of the older, which has its options no more.
+            self.scans.forget_filter(session, filter);
+        }
         self.scans.slab.insert(Scan {
             session: Some(session),
             filter: filter.into(),
@@ -87,14 +101,18 @@ impl Core {
 
     /// Takes scans a step further whose subscriber has room. True when there may be more to do at once.
     pub(crate) fn step_scans(&mut self) -> bool {
-        let mut again = false;
         let end = self.scans.slab.capacity();
-        for _ in 0..end.min(STEPS_MAX) {
+        let mut stepped = 0;
+        // Every scan is looked at, from where the last turn stopped, so that none is forgotten when the shard sleeps.
+        for _ in 0..end {
             let number = self.scans.next % end;
             self.scans.next = number + 1;
-            again |= self.step_scan(number);
+            stepped += usize::from(self.step_scan(number));
+            if stepped == STEPS_MAX {
+                break;
+            }
         }
-        again
+        stepped > 0
     }
 
     fn step_scan(&mut self, number: usize) -> bool {

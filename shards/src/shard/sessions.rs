@@ -21,7 +21,7 @@ pub(crate) struct SessionEntry {
 }
 
 /// A subscription, as the router numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Membership {
     Filter(FilterId),
     Group(GroupId),

@@ -17,6 +17,7 @@ use ringtail_mqtt::packet::{
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::DetachCause;
 use ringtail_mqtt::topic::Filter;
+use std::collections::HashSet;
 
 impl Core {
     pub(crate) fn take_subscribe(&mut self, number: u32, session: u32, subscribe: &Subscribe<'_>) -> Flow {
@@ -41,6 +42,7 @@ impl Core {
         }
         // [MQTT-3.8.4-1]..[MQTT-3.8.4-6]: one SUBACK, a code for each filter, in their order.
         self.answer(number, PacketType::SubAck, subscribe.packet_id, &reasons);
+        self.hold_for_mesh(number);
         Flow::Continue
     }
 
@@ -96,16 +98,22 @@ impl Core {
     }
 
     pub(crate) fn take_unsubscribe(&mut self, number: u32, session: u32, unsubscribe: &Unsubscribe<'_>) -> Flow {
+        let mut removed = HashSet::new();
         let mut reasons = ReasonCodesBuf::default();
         for text in unsubscribe.filters {
             let filter = Filter::parse(text, self.local.limits.topic_levels_max).ok();
-            let Some(()) = filter.and_then(|filter| self.unsubscribe(&filter, session)) else {
+            let Some(membership) = filter.and_then(|filter| self.unsubscribe(&filter, session)) else {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
             };
+            removed.insert(membership);
             reasons.push(ReasonCode::Success);
         }
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            entry.memberships.retain(|membership| !removed.contains(membership));
+        }
         self.answer(number, PacketType::UnsubAck, unsubscribe.packet_id, &reasons);
+        self.hold_for_mesh(number);
         Flow::Continue
     }
 
@@ -154,7 +162,8 @@ impl Core {
         }
     }
 
-    fn unsubscribe(&mut self, filter: &Filter<'_>, session: u32) -> Option<()> {
+    /// Ends a subscription in the router; its membership is the caller's to forget.
+    fn unsubscribe(&mut self, filter: &Filter<'_>, session: u32) -> Option<Membership> {
         let (membership, announcement) = match filter.share {
             Some(share) => {
                 let group = self.shared.find(share, filter.filter)?;
@@ -167,11 +176,11 @@ impl Core {
             }
         };
         self.local.counters.subscriptions -= 1;
-        if let Some(entry) = self.local.sessions.get_mut(session) {
-            entry.memberships.retain(|known| *known != membership);
+        if !self.scans.is_empty() && filter.share.is_none() {
+            self.scans.forget_filter(session, filter.filter); // [MQTT-3.10.4-2]
         }
         announcement.into_iter().for_each(|announcement| self.announce(&announcement));
-        Some(())
+        Some(membership)
     }
 
     /// Sends SUBACK or UNSUBACK, which waits for the mesh if an announcement does.

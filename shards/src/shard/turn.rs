@@ -72,13 +72,13 @@ impl Shard {
         self.wire.turn(wait, &mut self.events)?;
         self.core.port.awake();
         let now_us = self.clock.now_us();
-        self.idle.woke(now_us);
+        self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
         let busy = self.events.len() + self.core.drain_mesh();
         self.handle();
         self.core.take_due_timers();
-        let more = self.core.take_steps();
+        let more = self.core.take_steps() || !self.core.inbox.is_empty();
         self.flush();
         self.idle.note(busy, more);
         Ok(())
@@ -112,7 +112,10 @@ impl Shard {
             Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
-            Event::Closed { token, .. } => core.local.connections.remove(token),
+            Event::Closed { token, .. } => {
+                core.leaving.remove(&token);
+                core.local.connections.remove(token);
+            }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
             Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
             Event::Rung | Event::Connected { .. } | Event::Synced { .. } => {}
@@ -155,10 +158,19 @@ impl Shard {
         if let Some(bytes) = crate::shard::send::take_send(&mut connection.outbox) {
             connection.sending = true;
             self.wire.send(connection.slot, number, bytes);
-        } else if connection.phase == Phase::Draining {
-            connection.phase = Phase::Closing;
-            self.wire.close(connection.slot);
+            return;
         }
+        // Nothing came of the buffer that the outbox was lent: an idle connection holds none.
+        let unused = std::mem::take(connection.outbox.bytes_mut());
+        if connection.phase == Phase::Draining {
+            connection.phase = Phase::Closing;
+            if connection.over {
+                self.wire.close_now(connection.slot);
+            } else {
+                self.wire.close(connection.slot);
+            }
+        }
+        self.core.local.pool.give(unused);
     }
 
     fn carry_out(&mut self, request: &Request) {
@@ -184,6 +196,12 @@ impl Shard {
                 }
             }
             Request::Close(number) => connections.mark_dirty(number),
+            Request::CloseNow(number) => {
+                if let Some(connection) = connections.get_mut(number) {
+                    connection.phase = Phase::Closing;
+                    self.wire.close_now(connection.slot);
+                }
+            }
             Request::HandOver { connection: number, to, token } => {
                 let Some(connection) = connections.get(number) else { return };
                 self.wire.send_descriptor(connection.slot, &self.neighbours[usize::from(to)], token);
@@ -203,17 +221,30 @@ impl Shard {
 
 impl Core {
     /// Takes everything that the rings held when the call began, and returns how much it was.
+    ///
+    /// What changes what this shard knows (announcements, retained messages) comes before what asks or uses it, whichever
+    /// ring brought it: a question on one ring may have been caused by a change that was put in another one before. The
+    /// rings are read one after another, so they are read twice: the second time finds every change that was there before
+    /// the first time ended. Other mail of the second time waits for the next turn.
     fn drain_mesh(&mut self) -> usize {
         if self.shards == 1 {
             return 0;
         }
+        let mut changes = std::mem::take(&mut self.changes);
         let mut inbox = std::mem::take(&mut self.inbox);
-        self.port.drain(usize::MAX, |from, mail| inbox.push((from, mail)));
-        let taken = inbox.len();
-        for (from, mail) in inbox.drain(..) {
+        let mut next = std::mem::take(&mut self.next_inbox);
+        for mails in [&mut inbox, &mut next] {
+            self.port.drain(usize::MAX, |from, mail| match mail {
+                Mail::Announce(_) | Mail::Retain(_) => changes.push((from, mail)),
+                mail => mails.push((from, mail)),
+            });
+        }
+        let taken = changes.len() + inbox.len();
+        for (from, mail) in changes.drain(..).chain(inbox.drain(..)) {
             self.take_mail(from, mail);
         }
-        self.inbox = inbox;
+        // What came late is first in the next turn; the emptied list takes what comes late then.
+        (self.changes, self.inbox, self.next_inbox) = (changes, next, inbox);
         taken
     }
 
@@ -226,6 +257,7 @@ impl Core {
             Mail::Retain(message) => self.take_retain(*message),
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
+            Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
         }
     }
@@ -243,9 +275,19 @@ impl Core {
     }
 
     fn check_connect_time(&mut self, number: u32) {
-        let Some(connection) = self.local.connections.get(number) else { return };
-        if connection.phase != Phase::Connecting || self.local.now < connection.connect_by {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if self.local.now < connection.deadline {
+            // Early: the deadline lies beyond the wheel, or the entry is of an earlier connection of this number.
+            if matches!(connection.phase, Phase::Connecting | Phase::Draining) {
+                let at = connection.deadline;
+                self.timers.file(Timer::Connection(number), at);
+            }
             return;
+        }
+        match connection.phase {
+            Phase::Connecting => {}
+            Phase::Draining => return self.requests.push(Request::CloseNow(number)),
+            Phase::Live | Phase::Closing => return,
         }
         tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
         self.local.counters.connections_closed_connect_timeout += 1;
@@ -307,6 +349,10 @@ impl Core {
     fn take_end(&mut self, number: u32) {
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.receiving = false;
+            if connection.held && !connection.partial.is_empty() {
+                // What it sent before it closed is still to be handled; the receive that follows finds the end again.
+                return;
+            }
             self.take_loss(number);
         }
     }
@@ -315,6 +361,7 @@ impl Core {
     fn take_loss(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.outbox.clear();
+        connection.over = true;
         if matches!(connection.phase, Phase::Connecting | Phase::Live) {
             self.local.counters.connections_closed_lost += 1;
         }

@@ -26,13 +26,16 @@ pub(super) struct Accepts {
     /// Fixed at `listen`: the operations of listener `i` stand from `i * ACCEPTS_PER_LISTENER` on.
     operations: Vec<Accept>,
     armed: usize,
-    stopped: bool,
+    /// Those of them that are being cancelled.
+    cancelled: usize,
 }
 
 struct Listener {
-    socket: Option<TcpListener>,
+    socket: TcpListener,
     tag: u32,
     armed: usize,
+    /// It accepts no more.
+    stopped: bool,
     retry_at: Option<Instant>,
     /// The table of descriptors is full, and this was reported.
     full: bool,
@@ -41,6 +44,7 @@ struct Listener {
 struct Accept {
     listener: usize,
     armed: bool,
+    cancelled: bool,
     peer: Box<UnsafeCell<Peer>>,
 }
 
@@ -62,8 +66,17 @@ impl Accepts {
 
     /// Arms nothing from now on.
     pub(super) fn stop(&mut self) {
-        self.stopped = true;
-        self.listeners.iter_mut().for_each(|l| l.retry_at = None);
+        for listener in &mut self.listeners {
+            (listener.stopped, listener.retry_at) = (true, None);
+        }
+    }
+
+    /// Closes the listeners that have stopped and lets their operations go, once no operation is armed.
+    fn forget_stopped(&mut self) {
+        if self.armed == 0 && self.listeners.iter().all(|l| l.stopped) {
+            self.listeners.clear();
+            self.operations.clear();
+        }
     }
 
     /// Forgets the operations without freeing what the kernel may still write.
@@ -76,12 +89,11 @@ impl Wire {
     /// Accepts the listener's connections from now on, each into a free slot, with an [`Event::Accepted`].
     pub fn listen(&mut self, listener: TcpListener, tag: u32) {
         let index = self.accepts.listeners.len();
-        self.accepts.stopped = false;
-        self.accepts.listeners.push(Listener { socket: Some(listener), tag, armed: 0, retry_at: None, full: false });
+        let listener = Listener { socket: listener, tag, armed: 0, stopped: false, retry_at: None, full: false };
+        self.accepts.listeners.push(listener);
         for _ in 0..ACCEPTS_PER_LISTENER {
-            let peer = Peer { address: SockAddrStorage::zeroed(), address_bytes: 0 };
-            let peer = Box::new(UnsafeCell::new(peer));
-            self.accepts.operations.push(Accept { listener: index, armed: false, peer });
+            let peer = Box::new(UnsafeCell::new(Peer { address: SockAddrStorage::zeroed(), address_bytes: 0 }));
+            self.accepts.operations.push(Accept { listener: index, armed: false, cancelled: false, peer });
         }
         let mut events = Vec::new();
         self.fill_accepts(&mut events);
@@ -91,17 +103,25 @@ impl Wire {
     /// Accepts no more. What was accepted already still comes out of the next turns; then the listening sockets close.
     pub fn stop_listening(&mut self) {
         self.accepts.stop();
-        for key in 0..self.accepts.operations.len() {
-            if self.accepts.operations[key].armed {
-                self.cancel(operation::pack_key(Kind::Accept, key));
-            }
-        }
-        self.close_idle_listeners();
+        (0..self.accepts.operations.len()).for_each(|key| self.cancel_accept(key));
+        self.accepts.forget_stopped();
     }
 
-    fn close_idle_listeners(&mut self) {
-        for listener in self.accepts.listeners.iter_mut().filter(|l| l.armed == 0) {
-            listener.socket = None;
+    fn cancel_accept(&mut self, key: usize) {
+        let operation = &mut self.accepts.operations[key];
+        if operation.armed && !std::mem::replace(&mut operation.cancelled, true) {
+            self.accepts.cancelled += 1;
+            self.cancel(operation::pack_key(Kind::Accept, key));
+        }
+    }
+
+    /// A slot was taken by something else than an accept: an accept that would find the table full must not wait for a
+    /// client, whom it would lose.
+    pub(super) fn yield_slot(&mut self) {
+        if self.accepts.armed - self.accepts.cancelled > self.slots.free()
+            && let Some(key) = self.accepts.operations.iter().rposition(|o| o.armed && !o.cancelled)
+        {
+            self.cancel_accept(key);
         }
     }
 
@@ -119,8 +139,7 @@ impl Wire {
         let accepts = &mut self.accepts;
         let operation = &mut accepts.operations[key];
         let listener = &mut accepts.listeners[operation.listener];
-        let Some(socket) = listener.socket.as_ref().filter(|_| !accepts.stopped) else { return };
-        if operation.armed || listener.retry_at.is_some() {
+        if operation.armed || listener.stopped || listener.retry_at.is_some() {
             return;
         }
         if self.slots.free() <= accepts.armed {
@@ -140,7 +159,7 @@ impl Wire {
             (*peer).address_bytes = (*peer).address.size_of();
             (&raw mut (*peer).address, &raw mut (*peer).address_bytes)
         };
-        let entry = opcode::Accept::new(Fd(socket.as_raw_fd()), address.cast(), address_bytes)
+        let entry = opcode::Accept::new(Fd(listener.socket.as_raw_fd()), address.cast(), address_bytes)
             .file_index(Some(DestinationSlot::auto_target()))
             .build()
             .user_data(operation::pack_key(Kind::Accept, key));
@@ -155,21 +174,19 @@ impl Wire {
         operation.armed = false;
         listener.armed -= 1;
         accepts.armed -= 1;
+        accepts.cancelled -= usize::from(std::mem::take(&mut operation.cancelled));
         if result >= 0 {
             let slot = Slot(result as u32);
             self.slots.open(slot);
             events.push(Event::Accepted { listener: listener.tag, slot, peer: operation.peer() });
-        } else if !(accepts.stopped && result == -libc::ECANCELED) {
+        } else if result != -libc::ECANCELED && listener.retry_at.is_none() {
             events.push(Event::AcceptFailed { listener: listener.tag, error: errno(result) });
             if !is_of_the_connection(-result) {
                 listener.retry_at = Some(Instant::now() + RETRY_AFTER);
             }
         }
-        if self.accepts.stopped {
-            self.close_idle_listeners();
-        } else {
-            self.arm_accept(key, events);
-        }
+        self.arm_accept(key, events);
+        self.accepts.forget_stopped();
     }
 
     /// Lets the listeners go on whose pause is over.

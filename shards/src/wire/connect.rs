@@ -86,6 +86,7 @@ impl Wire {
         let result = if result == 1 {
             let slot = Slot(installed.into_inner() as u32);
             self.slots.open(slot);
+            self.yield_slot();
             Ok(slot)
         } else {
             Err(errno(result))

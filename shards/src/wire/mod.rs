@@ -191,7 +191,8 @@ impl Wire {
     }
 
     /// Submits everything that was asked for since the last turn, waits as `wait` says, and appends what happened to
-    /// `events`, at most about [`COMPLETIONS_PER_TURN`]. Does not wait when something is there already.
+    /// `events`, at most about [`COMPLETIONS_PER_TURN`]. Does not wait when something is there already, and may return
+    /// early with no event. Costs no system call when there is nothing to submit, to take or to wait for.
     ///
     /// # Errors
     ///
@@ -245,6 +246,7 @@ impl Wire {
             Kind::Arrived => {
                 let slot = Slot(result as u32);
                 self.slots.open(slot);
+                self.yield_slot();
                 events.push(Event::Arrived { slot, token: operation::handover_token(word) });
             }
             Kind::Ignored => {}

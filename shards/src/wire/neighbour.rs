@@ -1,6 +1,7 @@
 //! What others may do with a wire: ring it, or hand it a connection.
 
 use super::operation::{self, Kind};
+use super::slots::{Closing, NO_SEND, Receive};
 use super::{Event, Slot, Wire, errno};
 use io_uring::squeue::Flags;
 use io_uring::types::{DestinationSlot, Fd, Fixed};
@@ -9,8 +10,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-
-use super::slots::{Closing, NO_SEND, Receive};
 
 /// What a neighbouring wire needs to reach this one. It keeps the ring's descriptor open, not the wire.
 #[derive(Clone, Debug)]
@@ -93,7 +92,7 @@ impl Wire {
     }
 
     /// Moves a connection to a neighbour, which gets [`Event::Arrived`] with the low 56 bits of `token`; here it ends with
-    /// [`Event::Closed`]. No operation may be under way on it (the bytes of a `receive_once` have come, nothing is being
+    /// [`Event::Closed`] after the neighbour's next turn. No operation may be under way on it (the bytes of a `receive_once` have come, nothing is being
     /// sent): otherwise, and when the neighbour cannot take it, [`Event::HandoverFailed`] comes and it stays.
     pub fn send_descriptor(&mut self, slot: Slot, to: &WireHandle, token: u64) {
         let Some(state) = self.slots.get_mut(slot) else { return };

@@ -21,7 +21,7 @@ impl Wire {
     }
 
     /// Leaves what the peer sends in the socket from now on. What was taken already still arrives, then [`Event::Stopped`],
-    /// or [`Event::Ended`] if the peer closed meanwhile.
+    /// or [`Event::Ended`] if the peer closed meanwhile. A `receive` before that undoes the stop: neither comes.
     pub fn stop_receiving(&mut self, slot: Slot, token: u32) {
         let Some(state) = self.slots.get_mut(slot) else { return };
         match state.receive {

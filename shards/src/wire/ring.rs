@@ -7,22 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// `IORING_REGISTER_RING_FDS` and `IORING_UNREGISTER_RING_FDS` of the kernel's interface.
-const REGISTER_RING_FDS: libc::c_uint = 20;
-const UNREGISTER_RING_FDS: libc::c_uint = 21;
-
-/// `struct io_uring_rsrc_update` of the kernel's interface.
-#[repr(C)]
-struct RingFdUpdate {
-    offset: u32,
-    reserved: u32,
-    descriptor: u64,
-}
-
 pub(super) struct Ring {
     uring: IoUring,
-    /// Index of the ring among those that this thread registered, which saves the look-up of the descriptor at each call.
-    registered: Option<u32>,
     park_flags: EnterFlags,
     /// Entries that found the queue full and the kernel without memory to take some; older than any that comes.
     waiting: VecDeque<squeue::Entry>,
@@ -41,8 +27,7 @@ impl Ring {
             .build(entries)?;
         // A parked thread waits for clients, not for a disk: it must not count as I/O wait where the kernel can tell.
         let idle = if uring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        let registered = register_ring_fd(uring.as_raw_fd()).ok();
-        Ok(Self { uring, registered, park_flags: EnterFlags::GETEVENTS | idle, waiting: VecDeque::new() })
+        Ok(Self { uring, park_flags: EnterFlags::GETEVENTS | idle, waiting: VecDeque::new() })
     }
 
     pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
@@ -128,31 +113,10 @@ impl Ring {
         complete: u32,
         flags: EnterFlags,
         arguments: Option<&SubmitArgs<'_, '_>>,
-    ) -> io::Result<u32> {
-        let (descriptor, flags) = match self.registered {
-            Some(index) => (index as RawFd, flags | EnterFlags::REGISTERED_RING),
-            None => (self.uring.as_raw_fd(), flags),
-        };
-        let (pointer, bytes) = match arguments {
-            Some(arguments) => (std::ptr::from_ref(arguments).cast::<libc::c_void>(), size_of::<SubmitArgs<'_, '_>>()),
-            None => (std::ptr::null(), 0),
-        };
-        // SAFETY: `SubmitArgs` is the kernel's `io_uring_getevents_arg` (it is transparent) and lives through the call; the
-        // entries' memory is the promise of those who pushed them.
-        let result = unsafe {
-            libc::syscall(libc::SYS_io_uring_enter, descriptor, submit, complete, flags.bits(), pointer, bytes)
-        };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as u32) }
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        if let Some(index) = self.registered {
-            let mut update = RingFdUpdate { offset: index, reserved: 0, descriptor: 0 };
-            // A failure leaves a used entry in the thread's table of rings, which ends with the thread.
-            let _ = register(self.uring.as_raw_fd(), UNREGISTER_RING_FDS, &mut update);
-        }
+    ) -> io::Result<usize> {
+        // SAFETY: the kernel reads `SubmitArgs` (as EXT_ARG says that it is) during the call only; the memory that entries
+        // name is the promise of those who pushed them.
+        unsafe { self.uring.submitter().enter(submit, complete, flags.bits(), arguments) }
     }
 }
 
@@ -162,17 +126,4 @@ fn expected(error: io::Error) -> io::Result<()> {
         Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
         _ => Err(error),
     }
-}
-
-fn register_ring_fd(descriptor: RawFd) -> io::Result<u32> {
-    let mut update = RingFdUpdate { offset: u32::MAX, reserved: 0, descriptor: descriptor as u64 };
-    register(descriptor, REGISTER_RING_FDS, &mut update)?;
-    Ok(update.offset)
-}
-
-fn register(descriptor: RawFd, operation: libc::c_uint, update: &mut RingFdUpdate) -> io::Result<()> {
-    // SAFETY: both operations read and write one `io_uring_rsrc_update`, which lives through the call.
-    let result =
-        unsafe { libc::syscall(libc::SYS_io_uring_register, descriptor, operation, std::ptr::from_mut(update), 1) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -74,6 +74,14 @@ impl Server {
         }
     }
 
+    /// Takes what is there, to be had from `next`; true when an event that `wanted` describes is among what waits.
+    pub(crate) fn poll(&mut self, wanted: impl Fn(&Event) -> bool) -> bool {
+        let mut events = Vec::new();
+        self.wire.turn(Wait::No, &mut events).unwrap();
+        self.events.extend(events);
+        self.events.iter().any(wanted)
+    }
+
     pub(crate) fn accept(&mut self) -> Slot {
         match self.next() {
             Event::Accepted { slot, .. } => slot,

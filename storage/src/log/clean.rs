@@ -70,7 +70,7 @@ impl<B: Backing> Log<B> {
     }
 
     /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. To be called when
-    /// there is time; when it scans two bytes for each byte appended, the log stays below three times its live bytes and a
+    /// there is time; when it scans three bytes for each byte appended, the log stays below three times its live bytes and a
     /// few segments.
     ///
     /// # Errors

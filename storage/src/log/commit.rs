@@ -1,6 +1,6 @@
 //! Commits: bringing what is staged to disk in groups, and saying what may be acknowledged.
 //!
-//! One commit is out at a time and concerns one segment; what is appended meanwhile goes into the next. A failed write or
+//! One write is out at a time and concerns one segment; what is appended meanwhile goes into the next. A failed write or
 //! sync is final for the segment: the kernel may have thrown the bytes away and would report success the next time, so the
 //! log stops and nothing that it had not reported durable becomes so (see [`Log::rewrite_unsynced`]).
 
@@ -106,44 +106,85 @@ impl InFlight {
 }
 
 impl<B: Backing> Log<B> {
-    /// The next commit, or `None` when one is out, when there is nothing to commit, or when the log is stopped.
+    /// The next commit, or `None` when there is nothing to commit, one is out that must come back first, or the log is stopped.
+    /// A commit covers one segment, so after a change of segment it takes two: ask again when one has come back.
     ///
-    /// Ask for [`Reach::Synced`] in a turn that has acknowledgements waiting; where records count as durable when they are
-    /// written ([`Acknowledge::Written`]), ask for [`Reach::Written`] every turn and for [`Reach::Synced`] at the interval.
+    /// Where records count as durable when they are on disk ([`Acknowledge::Synced`]), ask for [`Reach::Synced`] in a turn that
+    /// has acknowledgements waiting. Where written is enough, ask for [`Reach::Written`] every turn, and for
+    /// [`Reach::Synced`] at the interval: writes go on while that sync is out.
     pub fn commit_target(&mut self, reach: Reach) -> Option<Commit<B::File>> {
-        if self.stopped || self.in_flight.is_some() {
+        if self.stopped {
             return None;
         }
         // Old segments wait for the log to be on disk without their records.
         let reach = if self.retired.is_empty() { reach } else { Reach::Synced };
-        match reach {
-            Reach::Synced => self.commit_sealed().or_else(|| self.commit_active(true)),
-            Reach::Written => self.commit_active(false),
+        match (self.options.acknowledge, reach) {
+            (Acknowledge::Synced, Reach::Synced) => self.commit_sealed().or_else(|| self.commit_active()),
+            (_, Reach::Written) => self.commit_write(false),
+            (Acknowledge::Written, Reach::Synced) => self.commit_sync().or_else(|| self.commit_write(false)),
         }
     }
 
     /// A sealed segment comes before the active one: nothing is durable before what precedes it.
     fn commit_sealed(&mut self) -> Option<Commit<B::File>> {
-        let segment = self.sealed.iter().find(|segment| segment.end() > self.synced)?;
-        let (file, upto) = (Arc::clone(&segment.file), segment.end());
-        Some(self.send_out(file, Arc::default(), upto, upto, true))
-    }
-
-    fn commit_active(&mut self, syncs: bool) -> Option<Commit<B::File>> {
-        let target = if syncs { self.synced } else { self.written };
-        if self.tail() <= target {
+        if self.writing.is_some() {
             return None;
         }
-        if syncs && self.unmarked && self.active_room() >= MARK_BYTES {
-            self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
+        let segment = self.sealed.iter().find(|segment| segment.end() > self.synced)?;
+        let (file, upto) = (Arc::clone(&segment.file), segment.end());
+        let (commit, in_flight) = self.send_out(file, Arc::default(), upto, upto, true);
+        self.writing = Some(in_flight);
+        Some(commit)
+    }
+
+    /// All that is staged, and a sync.
+    fn commit_active(&mut self) -> Option<Commit<B::File>> {
+        if self.writing.is_some() || self.tail() <= self.synced {
+            return None;
+        }
+        self.mark_commit();
+        self.commit_write(true)
+    }
+
+    /// All that is staged.
+    fn commit_write(&mut self, syncs: bool) -> Option<Commit<B::File>> {
+        if self.writing.is_some() || (!syncs && self.tail() <= self.written) {
+            return None;
         }
         let base = Offset::new(self.active.header.id, self.stage_base);
         let upto = self.tail();
         let staged = std::mem::replace(&mut self.stage, std::mem::take(&mut self.emptied));
         self.stage_base = upto.byte();
         self.refresh_room();
-        let file = Arc::clone(&self.active.file);
-        Some(self.send_out(file, Arc::new(staged), base, upto, syncs))
+        let (commit, in_flight) = self.send_out(Arc::clone(&self.active.file), Arc::new(staged), base, upto, syncs);
+        self.writing = Some(in_flight);
+        Some(commit)
+    }
+
+    /// A sync of what was written, beside which writes go on.
+    fn commit_sync(&mut self) -> Option<Commit<B::File>> {
+        if self.syncing.is_some() {
+            return None;
+        }
+        self.mark_commit();
+        let sealed = self.sealed.iter().find(|segment| segment.end() > self.synced);
+        let segment = sealed.unwrap_or(&self.active);
+        let upto = segment.end().min(self.written);
+        // What is still being written to a sealed segment would escape the sync.
+        if upto <= self.synced || upto.segment() != segment.header.id || (sealed.is_some() && upto < segment.end()) {
+            return None;
+        }
+        let file = Arc::clone(&segment.file);
+        let (commit, in_flight) = self.send_out(file, Arc::default(), upto, upto, true);
+        self.syncing = Some(in_flight);
+        Some(commit)
+    }
+
+    /// Puts the mark that goes before a sync into the stage.
+    fn mark_commit(&mut self) {
+        if self.unmarked && self.active_room() >= MARK_BYTES {
+            self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
+        }
     }
 
     fn send_out(
@@ -153,11 +194,11 @@ impl<B: Backing> Log<B> {
         base: Offset,
         upto: Offset,
         syncs: bool,
-    ) -> Commit<B::File> {
+    ) -> (Commit<B::File>, InFlight) {
         self.commits += 1;
         let number = self.commits;
-        self.in_flight = Some(InFlight { number, bytes: Arc::clone(&bytes), base, upto, syncs });
-        Commit { number, file, bytes, base: base.byte(), written: 0, syncs }
+        let in_flight = InFlight { number, bytes: Arc::clone(&bytes), base, upto, syncs };
+        (Commit { number, file, bytes, base: base.byte(), written: 0, syncs }, in_flight)
     }
 
     /// Takes a commit back with what came of it, and says how far acknowledgements may go now.
@@ -170,28 +211,40 @@ impl<B: Backing> Log<B> {
             [] => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),
         });
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.number == commit.number) else {
-            return Ok(self.durable);
-        };
+        let number = commit.number;
         drop(commit);
+        if let Some(in_flight) = self.syncing.take_if(|in_flight| in_flight.number == number) {
+            self.take_back(in_flight, outcome)?;
+        } else if let Some(in_flight) = self.writing.take_if(|in_flight| in_flight.number == number) {
+            let spilled_upto = Offset::new(self.active.header.id, self.stage_base);
+            if outcome.is_ok() {
+                self.written = self.written.max(in_flight.upto).max(spilled_upto);
+            }
+            self.take_back(in_flight, outcome)?;
+        }
+        self.advance();
+        Ok(self.durable)
+    }
+
+    fn take_back(&mut self, in_flight: InFlight, outcome: io::Result<()>) -> Result<(), StorageError> {
         if let Err(e) = outcome {
             let segment = in_flight.segment();
-            // Its bytes are needed should the log be made good.
-            self.in_flight = Some(in_flight);
+            if !in_flight.bytes.is_empty() {
+                // They are needed should the log be made good.
+                self.writing = Some(in_flight);
+            }
             return Err(self.stop("commit", segment, e));
         }
-        self.written = self.written.max(in_flight.upto).max(self.spilled_upto());
         if in_flight.syncs {
             self.stats.syncs += 1;
             self.synced = self.synced.max(in_flight.upto);
         }
-        if let Some(mut bytes) = Arc::into_inner(in_flight.bytes) {
+        if let Some(mut bytes) = Arc::into_inner(in_flight.bytes).filter(|bytes| bytes.capacity() > 0) {
             bytes.clear();
             bytes.shrink_to(self.options.staged_bytes_max);
             self.emptied = bytes;
         }
-        self.advance();
-        Ok(self.durable)
+        Ok(())
     }
 
     /// Brings everything to disk and waits for it: for a stop in order, and for tools.
@@ -202,9 +255,7 @@ impl<B: Backing> Log<B> {
         if self.stopped {
             return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
         }
-        if self.unmarked && self.active_room() >= MARK_BYTES {
-            self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
-        }
+        self.mark_commit();
         self.write_in_flight()?;
         self.spill()?;
         self.sync_segments()?;
@@ -249,16 +300,11 @@ impl<B: Backing> Log<B> {
 
     /// Writes the bytes of the commit that is out once more: they are the same, and whoever has it may be late.
     fn write_in_flight(&mut self) -> Result<(), StorageError> {
-        let Some(in_flight) = &self.in_flight else { return Ok(()) };
+        let Some(in_flight) = &self.writing else { return Ok(()) };
         let id = in_flight.segment();
         let (base, bytes) = in_flight.staged();
         let outcome = self.segment(id).map_or(Ok(()), |segment| segment.file.write_all_at(base.into(), bytes));
         outcome.map_err(|e| self.stop("write", id, e))
-    }
-
-    /// The end of what was written past the commit that is out.
-    fn spilled_upto(&self) -> Offset {
-        Offset::new(self.active.header.id, self.stage_base)
     }
 
     /// Takes note that a sealed segment is on disk.

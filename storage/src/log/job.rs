@@ -58,7 +58,7 @@ impl<B: Backing> Job<B> {
 }
 
 /// Makes a segment's file with its header, under its name only when both are on disk.
-pub(super) fn make_segment<B: Backing>(backing: &B, header: SegmentHeader) -> Result<B::File, StorageError> {
+pub(crate) fn make_segment<B: Backing>(backing: &B, header: SegmentHeader) -> Result<B::File, StorageError> {
     let (unfinished, name) = (unfinished_name(header.id), segment_name(header.id));
     let file = backing
         .create(&unfinished, header.len)
@@ -80,7 +80,7 @@ pub(super) fn make_segment<B: Backing>(backing: &B, header: SegmentHeader) -> Re
 }
 
 /// A segment's salt out of random bytes.
-pub(super) fn salt(entropy: &[u8; 16]) -> u32 {
+pub(crate) fn salt(entropy: &[u8; 16]) -> u32 {
     u32::from_le_bytes([entropy[0], entropy[1], entropy[2], entropy[3]])
 }
 
@@ -167,7 +167,7 @@ impl<B: Backing> Log<B> {
         if self.options.acknowledge != Acknowledge::Written {
             return None;
         }
-        let writing = self.in_flight.as_ref().map(|in_flight| in_flight.segment());
+        let writing = self.writing.as_ref().map(|in_flight| in_flight.segment());
         let segment = self.sealed.iter_mut().find(|segment| !segment.synced && !segment.syncing)?;
         if writing == Some(segment.header.id) {
             return None;

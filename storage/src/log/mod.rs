@@ -24,6 +24,7 @@ use std::sync::Arc;
 pub use clean::{CleanProgress, Owner};
 pub use commit::{Commit, Reach};
 pub use job::{Finished, Job};
+pub(crate) use job::{make_segment, salt};
 
 use crate::backing::{Backing, SegmentFile};
 use crate::disk::Disk;
@@ -73,6 +74,8 @@ pub struct LogStats {
     pub segments: usize,
     /// Bytes that the log takes on disk, the segment made ahead included.
     pub disk_bytes: u64,
+    /// Bytes that wait in memory for a commit.
+    pub staged_bytes: usize,
     /// Bytes of records that were not released.
     pub live_bytes: u64,
     /// Records appended.
@@ -120,7 +123,10 @@ pub struct Log<B: Backing = Disk> {
     written: Offset,
     synced: Offset,
     durable: Durable,
-    in_flight: Option<InFlight>,
+    /// The write that is out, with its bytes, and with its sync where that belongs to it.
+    writing: Option<InFlight>,
+    /// The sync that is out beside it.
+    syncing: Option<InFlight>,
     commits: u64,
     /// A buffer that came back from a commit.
     emptied: Vec<u8>,
@@ -242,6 +248,7 @@ impl<B: Backing> Log<B> {
         LogStats {
             segments: self.sealed.len() + 1,
             disk_bytes: self.files as u64 * self.options.segment_bytes,
+            staged_bytes: self.stage.len(),
             live_bytes: self.ledger.live_bytes(),
             full: self.full,
             ..self.stats
@@ -305,7 +312,7 @@ impl<B: Backing> Log<B> {
             let from = (from - self.stage_base) as usize;
             return self.stage.get(from..from + len).ok_or(ReadError::Gone(at.at));
         }
-        if let Some(bytes) = self.in_flight.as_ref().and_then(|in_flight| in_flight.slice(at)) {
+        if let Some(bytes) = self.writing.as_ref().and_then(|in_flight| in_flight.slice(at)) {
             return Ok(bytes);
         }
         if let Some(bytes) = segment.file.mapped().and_then(|map| map.get(from as usize..from as usize + len)) {

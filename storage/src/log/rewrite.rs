@@ -61,13 +61,13 @@ struct Doubtful<F> {
 struct Unwritten {
     active: u32,
     stage: (u32, Vec<u8>),
-    in_flight: Option<InFlight>,
+    writing: Option<InFlight>,
 }
 
 impl Unwritten {
     fn overlay<'a, F>(&'a self, segment: &'a Doubtful<F>) -> Overlay<'a, F> {
         let id = segment.header.id;
-        let in_flight = self.in_flight.as_ref().filter(|in_flight| in_flight.segment() == id).map(InFlight::staged);
+        let in_flight = self.writing.as_ref().filter(|in_flight| in_flight.segment() == id).map(InFlight::staged);
         let stage = (self.active == id).then_some((self.stage.0, self.stage.1.as_slice()));
         Overlay { file: &*segment.file, patches: in_flight.into_iter().chain(stage).collect() }
     }
@@ -92,8 +92,9 @@ impl<B: Backing> Log<B> {
         let unwritten = Unwritten {
             active: self.active.header.id,
             stage: (self.stage_base, std::mem::take(&mut self.stage)),
-            in_flight: self.in_flight.take(),
+            writing: self.writing.take(),
         };
+        self.syncing = None;
         let outcome = self.rewrite(&unwritten, owner, &mut window);
         if outcome.is_err() {
             self.stopped = true;
@@ -101,7 +102,7 @@ impl<B: Backing> Log<B> {
             if self.active.header.id == unwritten.active {
                 // Nothing has moved: leave all as it was found, so that it can be tried again.
                 self.stage = unwritten.stage.1;
-                self.in_flight = unwritten.in_flight;
+                self.writing = unwritten.writing;
             } else {
                 self.beyond_repair = true;
             }

@@ -73,7 +73,7 @@ impl<B: Backing> Log<B> {
         self.stage_base += self.stage.len() as u32;
         self.stage.clear();
         self.stage.shrink_to(self.options.staged_bytes_max);
-        if self.in_flight.is_none() {
+        if self.writing.is_none() {
             self.written = self.tail();
         }
         Ok(())

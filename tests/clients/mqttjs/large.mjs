@@ -1,4 +1,4 @@
-// Payloads of 8 MB, and small messages that follow them.
+// Payloads of 8 MB, and small messages that follow them: not with QoS 0, which a broker may drop behind so much.
 
 import { createHash, randomBytes } from "node:crypto";
 import { expect, run } from "./scenario.mjs";
@@ -11,7 +11,7 @@ await run(async (broker) => {
     const publisher = await broker.connect("large-publisher");
     for (const qos of [0, 1, 2]) {
         await publisher.publish("large/payload", payload, qos);
-        await publisher.publish("large/small", `after ${qos}`, qos);
+        await publisher.publish("large/small", `after ${qos}`, Math.max(qos, 1));
         const message = await subscriber.message(`8 MB with QoS ${qos}`);
         expect(digest(message.payload), digest(payload), `8 MB with QoS ${qos}`);
         expect(await subscriber.payloads(1), [`after ${qos}`], "what was sent next");

@@ -31,7 +31,8 @@ class Client {
     constructor(js) {
         this.js = js;
         js.on("message", (topic, payload, packet) => {
-            const message = { topic, payload, ...packet };
+            // The packet's own topic is empty where an alias stands for it.
+            const message = { ...packet, topic, payload };
             const waiting = this.#waiting.shift();
             if (waiting) waiting(message);
             else this.#incoming.push(message);

@@ -1,4 +1,4 @@
-"""Payloads of 8 MB, and small messages that follow them."""
+"""Payloads of 8 MB, and small messages that follow them: not with QoS 0, which a broker may drop behind so much."""
 
 import random
 
@@ -11,7 +11,7 @@ def scenario(broker):
     publisher = broker.connect("large-publisher")
     for qos in (0, 1, 2):
         publisher.publish("large/payload", payload, qos)
-        publisher.publish("large/small", f"after {qos}", qos)
+        publisher.publish("large/small", f"after {qos}", max(qos, 1))
         for subscriber in subscribers:
             message = subscriber.message(f"8 MB with QoS {qos}")
             expect(message.payload == payload, True, f"whether 8 MB came whole with QoS {qos}")

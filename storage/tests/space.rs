@@ -1,0 +1,118 @@
+//! How much room a log takes, however long it runs, and that starting it costs what is live and not what ever was.
+
+mod common;
+
+use common::{Subject, options, recover};
+use ringtail_storage::crash::{CrashDisk, seeded};
+use ringtail_storage::{CleanProgress, Reach};
+
+const SEGMENT_BYTES: u64 = 4096;
+
+/// What a log may take beyond three times its live bytes: the active segment, the one ahead, one that goes, and what is
+/// granted to small logs.
+const SEGMENTS_BESIDE: u64 = 5;
+
+fn assert_bounded(subject: &Subject, when: usize) {
+    let stats = subject.log.stats();
+    let bound = 3 * stats.live_bytes + SEGMENTS_BESIDE * SEGMENT_BYTES;
+    assert!(stats.disk_bytes <= bound, "operation {when}: {} bytes for {} live", stats.disk_bytes, stats.live_bytes);
+}
+
+/// Runs `operations` random ones over `keys` keys, cleaning three bytes for each byte appended.
+fn churn(subject: &mut Subject, operations: usize, keys: u64, seed: u64) {
+    let mut choose = seeded(seed);
+    let mut cleaned_for = subject.log.stats().appended_bytes;
+    for operation in 0..operations {
+        let key = choose(keys as usize) as u64;
+        match choose(4) {
+            0 => subject.clear(key).unwrap(),
+            _ => subject.set(key, choose(200)).unwrap(),
+        }
+        if operation % 8 == 7 {
+            let appended = subject.log.stats().appended_bytes;
+            let budget = 3 * (appended - cleaned_for) as u32;
+            cleaned_for = appended;
+            assert_ne!(subject.log.clean_slice(budget, &mut subject.keeper).unwrap(), CleanProgress::Full);
+            assert!(subject.commit(Reach::Synced));
+            subject.work();
+            assert_bounded(subject, operation);
+        }
+    }
+}
+
+#[test]
+fn a_log_takes_three_times_what_is_live() {
+    for (keys, seed) in [(1, 1), (20, 2), (400, 3), (3000, 4)] {
+        let mut subject = Subject::new(CrashDisk::new(512, seed), options(SEGMENT_BYTES));
+        churn(&mut subject, 30_000, keys, seed);
+        let stats = subject.log.stats();
+        assert!(stats.appended_bytes > 40 * SEGMENT_BYTES);
+        assert!(
+            stats.moved_bytes <= stats.appended_bytes,
+            "{keys} keys: {} bytes moved for {} appended",
+            stats.moved_bytes,
+            stats.appended_bytes
+        );
+        subject.log.sync_now().unwrap();
+        subject.acknowledge();
+        let crashed = subject.disk.crash(&mut seeded(seed));
+        subject.check(&crashed, options(SEGMENT_BYTES)).unwrap();
+        let (_, keeper, recovery) = recover(&crashed, options(SEGMENT_BYTES)).unwrap();
+        assert!(recovery.bytes <= 3 * stats.live_bytes + SEGMENTS_BESIDE * SEGMENT_BYTES, "a start reads little more");
+        assert_eq!(keeper.values.len(), subject.keeper.values.len());
+    }
+}
+
+/// Records that stay for ever do not keep the dead ones behind them.
+#[test]
+fn lasting_records_are_moved_and_kept() {
+    let mut subject = Subject::new(CrashDisk::new(512, 5), options(SEGMENT_BYTES));
+    for key in 1_000_000..1_000_300 {
+        subject.set(key, 100).unwrap();
+    }
+    churn(&mut subject, 20_000, 10, 5);
+    assert_eq!(subject.keeper.values.range(1_000_000..).count(), 300);
+    let mut scratch = Vec::new();
+    for (key, value) in &subject.keeper.values {
+        let record = subject.log.read(value.at, &mut scratch).unwrap();
+        assert_eq!((record.key, record.seq), (*key, value.seq));
+    }
+}
+
+#[test]
+fn a_log_whose_records_are_all_dead_shrinks_to_nothing() {
+    let mut subject = Subject::new(CrashDisk::new(512, 6), options(SEGMENT_BYTES));
+    for key in 0..500 {
+        subject.set(key, 100).unwrap();
+    }
+    for key in 0..500 {
+        subject.clear(key).unwrap();
+    }
+    let before = subject.log.stats();
+    assert!(before.segments > 10 && before.live_bytes == 0);
+    loop {
+        let progress = subject.log.clean_slice(1 << 20, &mut subject.keeper).unwrap();
+        assert!(subject.commit(Reach::Synced));
+        subject.work();
+        if progress == CleanProgress::Idle {
+            break;
+        }
+    }
+    let after = subject.log.stats();
+    assert_eq!((after.segments, after.disk_bytes), (1, 2 * SEGMENT_BYTES), "the active segment and the one ahead");
+    assert_eq!(after.moved_bytes, 0);
+    let (_, keeper, recovery) = recover(&subject.disk, options(SEGMENT_BYTES)).unwrap();
+    assert!(keeper.values.is_empty() && recovery.segments == 1);
+}
+
+/// A released record's place is no longer read once its segment is gone, and never gives another record's bytes.
+#[test]
+fn places_that_are_gone_are_gone() {
+    let mut subject = Subject::new(CrashDisk::new(512, 7), options(SEGMENT_BYTES));
+    subject.set(1, 50).unwrap();
+    let at = subject.keeper.values[&1].at;
+    subject.clear(1).unwrap();
+    churn(&mut subject, 2000, 10, 7);
+    let mut scratch = Vec::new();
+    assert!(subject.log.read(at, &mut scratch).is_err());
+}
