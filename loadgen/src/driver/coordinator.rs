@@ -32,6 +32,8 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 const LEAD_NS: u64 = 100_000_000;
 /// A ramp in which no client becomes ready for so long is over.
 const RAMP_STALL_NS: u64 = 15_000_000_000;
+/// Longest time that one look at the ramp counts for.
+const RAMP_STEP_MAX_NS: u64 = 100_000_000;
 /// Descriptors of a ring beyond its clients: connections that are still closing when the next one opens.
 const SLOTS_SPARE: u32 = 256;
 /// Descriptors that everything but rings' tables takes: connections under way, files, histograms' channels.
@@ -232,17 +234,21 @@ impl<'a> Run<'a> {
     fn ramp(&mut self) {
         let wanted: u64 = self.plan.groups.iter().filter(|g| g.connect).map(|g| u64::from(g.clients)).sum();
         let (mut progress, mut progress_ns) = (0, 0);
+        // Time without progress, as far as this process was running at all: a machine that was suspended lost nothing.
+        let (mut stalled_ns, mut before) = (0, self.clock.now_ns());
         loop {
             let (now, total) = (self.clock.now_ns(), self.shared.total());
+            stalled_ns += (now - before).min(RAMP_STEP_MAX_NS);
+            before = now;
             self.live.ramp(total.connected, wanted);
             if total.connected >= wanted {
                 self.ramp_s = now as f64 / 1e9;
                 return;
             }
             if total.connected > progress {
-                (progress, progress_ns) = (total.connected, now);
+                (progress, progress_ns, stalled_ns) = (total.connected, now, 0);
             }
-            self.failure = self.ramp_failure(&total, wanted, now - progress_ns);
+            self.failure = self.ramp_failure(&total, wanted, stalled_ns);
             if self.failure.is_some() || self.is_interrupted() {
                 self.ramp_s = progress_ns.max(1) as f64 / 1e9;
                 return;
