@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Make load and report what the broker did with it
     Run(RunArgs),
     /// Make load over kept sessions, and fail (exit code 1) when a promise of MQTT is broken
-    Verify(RunArgs),
+    Verify(VerifyArgs),
     /// List the scenarios that are built in, or print one
     Scenarios(ScenariosArgs),
     /// Raise the rate until the broker no longer keeps up, and find the knee
@@ -88,6 +88,26 @@ pub(crate) struct CompareArgs {
     /// Write a page with both curves on one plot
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The load
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Share of the subscribers, 0 to 1, that are away while there is load, and come back for what was kept for them
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) offline: f64,
+    /// Retain every message, and look at the end whether each topic has its last one
+    #[arg(long)]
+    pub(crate) retained: bool,
+    /// How long the broker may be away: at the start, while clients connect, and at the end
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
+    pub(crate) patience: f64,
+    /// Number that stands for {run} in client identifiers and topics; a new one for each run [default: random]
+    #[arg(long, value_name = "N")]
+    pub(crate) run_id: Option<u32>,
 }
 
 /// Arguments of `run` and `verify`.

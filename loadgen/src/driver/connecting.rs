@@ -312,6 +312,7 @@ impl Worker {
     /// Lets every client go in order.
     pub(super) fn begin_teardown(&mut self) {
         self.retries.clear();
+        self.tally.absent = self.tally.wanted.saturating_sub(self.tally.connected);
         for at in 0..self.clients.len() as u32 {
             self.clients[at as usize].wanted = false;
             self.disconnect(at, true);

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::layout::{self, lay_out};
 use super::outcome::{self, Outcome};
+use super::retained;
 use super::samples::{Sample, Samples};
 use super::shared::{Shared, Tally, Times};
 use super::worker::{ClosedLoop, Exchange, Idle, Second, Setup, Worker};
@@ -24,10 +25,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the target may take to accept the first connection.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The wait between two attempts at reaching it.
+const REACH_AGAIN: Duration = Duration::from_millis(50);
 /// The load begins so long after the last client is ready: every worker has noticed by then, parked or not.
 const LEAD_NS: u64 = 100_000_000;
 /// A ramp in which no client becomes ready for so long is over.
@@ -62,6 +65,12 @@ pub(crate) struct Options {
     pub(crate) broker_pid: Option<i32>,
     /// Lines of progress where there is no terminal.
     pub(crate) progress: bool,
+    /// How long the broker may be away at the start and in the ramp.
+    pub(crate) patience: Duration,
+    /// Share of the subscribers that are away while there is load.
+    pub(crate) offline_share: f64,
+    /// Look at the end whether every topic has its last message.
+    pub(crate) check_retained: bool,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
@@ -87,9 +96,7 @@ pub(crate) struct Finished {
 /// When no load could begin: an unreachable broker, a kernel without what is needed, an impossible plan.
 pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
     let expectation = Arc::new(expect(&plan)?);
-    let target = &options.target;
-    TcpStream::connect_timeout(&target.address, REACH_TIMEOUT)
-        .map_err(|source| Error::Unreachable { target: target.url.clone(), source })?;
+    reach(options)?;
     let workers = workers(&plan, options)?;
     let rss_before_bytes = options.broker_pid.map(|pid| usage(pid).map(|u| u.rss_bytes)).transpose()?;
     let mut run = Run::start(plan, options, expectation, workers)?;
@@ -97,6 +104,20 @@ pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
     run.load();
     run.drain();
     run.finish(rss_before_bytes)
+}
+
+/// Waits until the target accepts a connection, as long as patience allows.
+fn reach(options: &Options) -> Result<(), Error> {
+    let until = Instant::now() + options.patience;
+    loop {
+        match TcpStream::connect_timeout(&options.target.address, REACH_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(source) if Instant::now() >= until || options.interrupted.load(Ordering::Relaxed) => {
+                return Err(Error::Unreachable { target: options.target.url.clone(), source });
+            }
+            Err(_) => std::thread::sleep(REACH_AGAIN),
+        }
+    }
 }
 
 /// How many workers: what was asked for, or what the connections need; refused when it is too few for them.
@@ -193,6 +214,7 @@ impl<'a> Run<'a> {
             idle: options.idle.unwrap_or_else(|| default_idle(workers)),
             closed: options.window.map(|window| ClosedLoop { window }),
             inflight_max: options.inflight_max,
+            offline_share: options.offline_share,
         };
         for worker in 0..workers {
             let (to_worker, empty) = mpsc::channel();
@@ -262,9 +284,11 @@ impl<'a> Run<'a> {
         if self.threads.iter().any(JoinHandle::is_finished) {
             return Some(Error::Machine("a worker ended".to_owned()));
         }
+        let patience_ns = self.options.patience.as_nanos() as u64;
         let hopeless = total.established == 0 && (total.refused > 0 || total.dropped > 2 || total.failed > 10);
+        let refused = total.refused > 0 && stalled_ns > 1_000_000_000;
         let slow = self.plan.connect_rate_per_s > 0.0 && self.plan.connect_rate_per_s < 0.2;
-        if hopeless || total.refused > 0 && stalled_ns > 1_000_000_000 || stalled_ns > RAMP_STALL_NS && !slow {
+        if (hopeless || refused) && stalled_ns >= patience_ns || stalled_ns > RAMP_STALL_NS.max(patience_ns) && !slow {
             return Some(Error::NotConnected { connected: total.connected, wanted, first: first() });
         }
         None
@@ -373,7 +397,8 @@ impl<'a> Run<'a> {
             let until = self.clock.now_ns() + self.plan.drain_ns;
             while self.clock.now_ns() < until {
                 let total = self.shared.total();
-                if total.received >= total.expected && total.waiting == 0 || self.failure.is_some() {
+                let is_all_here = total.received >= total.expected && total.connected >= total.wanted;
+                if is_all_here && total.waiting == 0 || self.failure.is_some() {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(5));
@@ -398,9 +423,15 @@ impl<'a> Run<'a> {
         {
             return Err(failure);
         }
+        let retained = if self.options.check_retained && self.failure.is_none() {
+            Some(retained::check(&self.plan, self.options, &outcomes))
+        } else {
+            None
+        };
         let mut histograms = self.samples.total();
         outcomes.iter().for_each(|o| histograms.add(&o.histograms));
-        let report = self.report(&outcomes, &histograms, rss_before_bytes);
+        let mut report = self.report(&outcomes, &histograms, rss_before_bytes);
+        report.retained = retained;
         let (started, failure) = (self.started, self.failure.take());
         Ok(Finished { report, log: self.samples.into_log(self.times), histograms, started, failure })
     }
@@ -434,6 +465,7 @@ impl<'a> Run<'a> {
             corrupted: total.corrupted,
             unexpected: total.unexpected,
             unacknowledged: checked.unacknowledged,
+            resent: total.resent,
             missed_while_away: checked.missed_while_away,
             missed_sends: checked.missed_sends + total.missed_sends,
             latency_us: summary(Metric::Latency),
@@ -447,6 +479,7 @@ impl<'a> Run<'a> {
             connections: self.connections(&total),
             generator: self.generator(&total, measured_s),
             broker: self.broker(total.delivered_measured, rss_before_bytes),
+            retained: None,
             intervals: self.samples.intervals(self.times),
             histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
         };
@@ -469,6 +502,7 @@ impl<'a> Run<'a> {
             failed: total.failed,
             dropped: total.dropped,
             sessions_lost: total.sessions_lost,
+            absent: total.absent,
             established_per_s: (total.established as f64 / self.ramp_s.max(1e-3)).round(),
             first_error: self.shared.first_error(),
         }

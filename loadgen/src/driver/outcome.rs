@@ -46,6 +46,13 @@ pub(crate) struct Sent {
     pub(crate) missed: u64,
 }
 
+impl Sent {
+    /// The number of the last message that was acknowledged.
+    pub(crate) fn last_acknowledged(&self) -> Option<u32> {
+        (0..self.messages).rev().find(|sequence| !self.excused.contains(sequence))
+    }
+}
+
 /// The checks of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {

@@ -166,6 +166,8 @@ tally![
     held_back,
     /// Messages that were due and dropped, because too many waited.
     missed_sends,
+    /// Messages of QoS 1 and 2 that were sent again after a reconnection.
+    resent,
     /// Messages that the broker refused with a reason code.
     rejected,
     /// Payloads with a wrong checksum.
@@ -174,6 +176,10 @@ tally![
     unexpected,
     /// Connections that are up and subscribed.
     connected,
+    /// Clients that are to be up, now or once the load is over.
+    wanted,
+    /// Clients that were to be up when the run ended and were not.
+    absent,
     /// CONNACKs with success.
     established,
     /// CONNACKs and SUBACKs with another reason.

@@ -10,6 +10,7 @@ use super::client::{Client, Phase};
 use super::clock::Clock;
 use super::happenings::Happenings;
 use super::layout::Layout;
+use super::offline::Offline;
 use super::ramp::Ramp;
 use super::shared::{Shared, Stage, Tally, Times};
 use crate::histogram::{Histograms, Metric};
@@ -78,6 +79,8 @@ pub(crate) struct Setup {
     pub(crate) closed: Option<ClosedLoop>,
     /// Unacknowledged messages of a publisher.
     pub(crate) inflight_max: u16,
+    /// Share of the subscribers that are away while there is load.
+    pub(crate) offline_share: f64,
 }
 
 /// The histograms of a second of the measured part.
@@ -107,6 +110,7 @@ pub(crate) struct Worker {
     pub(super) layout: LayoutRest,
     pub(super) ramp: Ramp,
     pub(super) happenings: Happenings,
+    pub(super) offline: Offline,
     /// Clients that try again, by time.
     pub(super) retries: BinaryHeap<Reverse<(u64, u32)>>,
     /// Clients between the start of their connection and SUBACK.
@@ -155,12 +159,14 @@ impl Worker {
         let config = WireConfig { slots: setup.slots, linger_ms: 200, receive_buffers, ..WireConfig::default() };
         let wire = Wire::new(&config).map_err(|e| e.to_string())?;
         let Layout { lots, clients, receivers, receiver_ids, publishers } = layout;
+        let wanted = clients.iter().filter(|c| c.wanted).count() as u64;
         let ramp = Ramp::new(&clients, setup.plan.connect_rate_per_s / f64::from(setup.workers), setup.under_way_max);
         Ok(Self {
             happenings: Happenings::new(&setup.plan, setup.workers),
             wire,
             ramp,
             clients,
+            offline: Offline::default(),
             layout: LayoutRest { lots, receivers, receiver_ids, publishers },
             retries: BinaryHeap::new(),
             under_way: 0,
@@ -169,7 +175,7 @@ impl Worker {
             plain: Vec::new(),
             handed: Vec::new(),
             pending: 0,
-            tally: Tally::default(),
+            tally: Tally { wanted, ..Tally::default() },
             times: shared.times(),
             histograms: Histograms::new(),
             exchange,
@@ -228,6 +234,7 @@ impl Worker {
 
     fn advance_load(&mut self, now: u64) {
         self.advance_ramp(now);
+        self.move_offline(now);
         self.happen(now);
         if now < self.times.start_ns {
             return;

@@ -58,6 +58,9 @@ pub(crate) struct Report {
     pub(crate) unexpected: u64,
     /// Messages of QoS 1 and 2 never acknowledged; their deliveries do not count as lost.
     pub(crate) unacknowledged: u64,
+    /// Messages of QoS 1 and 2 sent again, because a connection ended before their acknowledgement came.
+    #[serde(default)]
+    pub(crate) resent: u64,
     /// Deliveries missed by clients that were away without a session.
     pub(crate) missed_while_away: u64,
     /// Messages that were due but never left the generator.
@@ -85,6 +88,9 @@ pub(crate) struct Report {
     /// The broker, when its process was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) broker: Option<Broker>,
+    /// The retained messages, when they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retained: Option<Retained>,
     /// The run second by second.
     pub(crate) intervals: Vec<Interval>,
     /// The whole histograms by name, as HdrHistogram's tools exchange them.
@@ -125,6 +131,9 @@ pub(crate) struct Connections {
     pub(crate) dropped: u64,
     /// Sessions that the broker was asked to keep and did not.
     pub(crate) sessions_lost: u64,
+    /// Clients that were to be connected at the end and were not.
+    #[serde(default)]
+    pub(crate) absent: u64,
     /// Connections a second from the first to the last of the ramp.
     pub(crate) established_per_s: f64,
     /// The first reason for a refusal, failure or drop.
@@ -165,6 +174,20 @@ pub(crate) struct Broker {
     pub(crate) rss_before_bytes: u64,
     /// Largest resident memory seen, bytes.
     pub(crate) rss_max_bytes: u64,
+}
+
+/// What the topics had retained at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Retained {
+    /// Topics that must have a retained message.
+    pub(crate) topics: u64,
+    /// Of them without one.
+    pub(crate) missing: u64,
+    /// Of them with one that a later acknowledged message should have replaced.
+    pub(crate) stale: u64,
+    /// Why the check came to no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
 }
 
 /// One second of a run.
@@ -232,6 +255,7 @@ impl Report {
                 broken.push(format!("QoS {qos}: {} messages out of order [MQTT-4.6.0-6]", checks.reordered));
             }
         }
+        self.add_broken_ends(&mut broken);
         if self.connections.sessions_lost > 0 {
             broken.push(format!("{} sessions not kept [MQTT-3.1.2-5]", self.connections.sessions_lost));
         }
@@ -242,6 +266,32 @@ impl Report {
             broken.push(format!("{} messages delivered to clients that had not subscribed to them", self.unexpected));
         }
         broken
+    }
+}
+
+impl Report {
+    /// What was not as it should be once the load was over.
+    fn add_broken_ends(&self, broken: &mut Vec<String>) {
+        if let Some(Retained { topics, missing, stale, error }) = &self.retained {
+            if let Some(error) = error {
+                broken.push(format!("the retained messages could not be read: {error}"));
+            }
+            if missing + stale > 0 {
+                broken.push(format!(
+                    "{missing} of {topics} topics without their retained message, {stale} with an old one \
+                     [MQTT-3.3.1-5]"
+                ));
+            }
+        }
+        if self.outcome == "complete" && self.unacknowledged > 0 {
+            broken.push(format!("{} messages never acknowledged", self.unacknowledged));
+        }
+        if self.outcome == "complete" && self.missed_sends > 0 {
+            broken.push(format!("{} messages could not be sent at all", self.missed_sends));
+        }
+        if self.connections.absent > 0 {
+            broken.push(format!("{} clients could not connect again", self.connections.absent));
+        }
     }
 }
 
