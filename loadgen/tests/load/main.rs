@@ -4,3 +4,4 @@ mod delivery;
 mod failures;
 mod latency;
 mod support;
+mod verify;
