@@ -36,7 +36,7 @@ const MARK: u8 = 0x7F;
 pub(crate) const VOID: u8 = 0x7E;
 
 /// Bytes of a mark's body.
-const MARK_BODY_BYTES: usize = 32;
+pub(crate) const MARK_BODY_BYTES: usize = 32;
 
 /// Bytes of a mark in the log.
 pub(crate) const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
