@@ -116,7 +116,7 @@ pub(crate) struct RunArgs {
     /// A built-in scenario's name, or a TOML file
     pub(crate) scenario: String,
     /// The broker
-    #[arg(long, value_name = "mqtt[s]|ws[s]://HOST[:PORT][/PATH]")]
+    #[arg(long, value_name = "mqtt[s]|ws[s]://HOST[:PORT][/PATH]|unix:///PATH")]
     pub(crate) target: String,
     /// Factor on the groups' numbers of clients
     #[arg(long, value_name = "X")]

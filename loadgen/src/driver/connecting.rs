@@ -3,6 +3,7 @@
 use super::client::Phase;
 use super::worker::Worker;
 use crate::scenario::plan::Group;
+use crate::target::Address;
 use ringtail_mqtt::codec::{self, EncodeError, SubscribeFiltersBuf};
 use ringtail_mqtt::packet::{
     ConnAck, Connect, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonPacket, SubAck, Subscribe,
@@ -56,7 +57,10 @@ impl Worker {
         (client.phase, client.began_ns) = (Phase::Connecting, now);
         self.under_way += 1;
         self.tally.open += 1;
-        self.wire.connect(self.setup.address, bind, at);
+        match &self.setup.address {
+            Address::Ip(address) => self.wire.connect(*address, bind, at),
+            Address::Unix(path) => self.wire.connect_unix(path, at),
+        }
     }
 
     pub(super) fn on_connected(&mut self, at: u32, result: io::Result<Slot>, now: u64) {

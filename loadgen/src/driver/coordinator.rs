@@ -20,7 +20,7 @@ use crate::target::Target;
 use crate::transport::Transports;
 use ringtail_shards::wire::{Missing, SLOTS_MAX, check_kernel, raise_descriptor_limit};
 use rustix::time::{ClockId, clock_gettime};
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -110,7 +110,7 @@ pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
 fn reach(options: &Options) -> Result<(), Error> {
     let until = Instant::now() + options.patience;
     loop {
-        match TcpStream::connect_timeout(&options.target.address, REACH_TIMEOUT) {
+        match options.target.address.connect(REACH_TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(source) if Instant::now() >= until || options.interrupted.load(Ordering::Relaxed) => {
                 return Err(Error::Unreachable { target: options.target.url.clone(), source });
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
         let setup = Setup {
             plan: Arc::clone(&run.plan),
             expectation: Arc::clone(&run.expectation),
-            address: options.target.address,
+            address: options.target.address.clone(),
             transports: options.transports.clone(),
             sources: sources.into(),
             clock,

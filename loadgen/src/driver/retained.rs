@@ -7,6 +7,7 @@ use crate::payload::Stamp;
 use crate::report::Retained;
 use crate::scenario::file::Version;
 use crate::scenario::plan::{Group, Plan};
+use crate::target::Plain;
 use crate::transport::Transport;
 use ringtail_mqtt::codec::{self, Frame, PACKET_BYTES_MAX, SubscribeFiltersBuf};
 use ringtail_mqtt::packet::{
@@ -14,8 +15,7 @@ use ringtail_mqtt::packet::{
 };
 use ringtail_mqtt::reason::ReasonCode;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 /// Topics asked for in one SUBSCRIBE.
@@ -79,7 +79,7 @@ fn check_group(
 
 /// A client that blocks.
 struct Reader {
-    stream: TcpStream,
+    stream: Box<dyn Plain>,
     transport: Option<Box<Transport>>,
     version: ProtocolVersion,
     plain: Vec<u8>,
@@ -88,9 +88,7 @@ struct Reader {
 impl Reader {
     fn connect(plan: &Plan, options: &Options, group: &Group) -> io::Result<Self> {
         let values = group.values(0, plan.run);
-        let stream = TcpStream::connect_timeout(&options.target.address, QUIET)?;
-        stream.set_read_timeout(Some(QUIET))?;
-        stream.set_nodelay(true)?;
+        let stream = options.target.address.connect(QUIET)?;
         let version = match group.version {
             Version::V3_1_1 => ProtocolVersion::V3_1_1,
             Version::V5 => ProtocolVersion::V5,

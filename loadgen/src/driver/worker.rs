@@ -16,11 +16,12 @@ use super::shared::{Shared, Stage, Tally, Times};
 use crate::histogram::{Histograms, Metric};
 use crate::scenario::expect::Expectation;
 use crate::scenario::plan::{Group, Plan};
+use crate::target::Address;
 use crate::transport::Transports;
 use ringtail_shards::wire::{Event, SendBuffer, Slot, Wait, Wire, WireConfig};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub(crate) struct Setup {
     /// Who must get what.
     pub(crate) expectation: Arc<Expectation>,
     /// The broker.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// What lies between MQTT and the sockets.
     pub(crate) transports: Transports,
     /// Source addresses that clients take in turn; empty: the kernel's choice.
