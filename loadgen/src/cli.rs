@@ -60,7 +60,7 @@ pub(crate) struct SweepArgs {
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The report (--json of a run)
+    /// The report: what --json or --hlog of a run wrote
     pub(crate) file: PathBuf,
     /// Write the page here; without it the table is printed
     #[arg(long, value_name = "FILE")]

@@ -68,6 +68,11 @@ impl Histograms {
         &self.0[metric as usize]
     }
 
+    /// Adds `more` to the histogram of `metric`.
+    pub(crate) fn add_to(&mut self, metric: Metric, more: &Histogram<u64>) {
+        merge(&mut self.0[metric as usize], more);
+    }
+
     /// Adds all of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         for (own, more) in self.0.iter_mut().zip(other.0.iter()).filter(|(_, more)| !more.is_empty()) {

@@ -8,6 +8,7 @@ pub(crate) mod table;
 
 use crate::error::Error;
 use crate::histogram::Summary;
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -216,11 +217,14 @@ pub(crate) struct Interval {
 }
 
 impl Report {
-    /// Reads a report.
+    /// Reads a report, or an interval log (a name that ends in `.hlog`), which has latencies alone.
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be read, [`Error::Report`] when it is none or of another version.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        if path.extension().is_some_and(|e| e == "hlog") {
+            return log::read_hlog(path);
+        }
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
         let report: Self =
             serde_json::from_str(&text).map_err(|e| Error::report(path, format!("not a report: {e}")))?;
@@ -295,8 +299,17 @@ impl Report {
     }
 }
 
+/// A histogram of latencies in the steps of [`Interval::heat`].
+pub(crate) fn heat(latency: &Histogram<u64>) -> Vec<(u16, u64)> {
+    let mut steps = BTreeMap::new();
+    for value in latency.iter_recorded() {
+        *steps.entry(heat_step(value.value_iterated_to())).or_insert(0) += value.count_at_value();
+    }
+    steps.into_iter().collect()
+}
+
 /// The step of [`Interval::heat`] that holds `ns`.
-pub(crate) fn heat_step(ns: u64) -> u16 {
+fn heat_step(ns: u64) -> u16 {
     ((ns.max(1) as f64).log2() * 4.0) as u16
 }
 
