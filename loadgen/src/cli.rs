@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Make a page of a report, or its table
     Report(ReportArgs),
+    /// Make load for a coordinator on another host
+    Agent(AgentArgs),
     /// Compare the reports of two sides, several runs each
     Compare(CompareArgs),
 }
@@ -55,6 +57,14 @@ pub(crate) struct SweepArgs {
     /// A rate counts as kept when 99% of its deliveries arrive and the 99th percentile of latency is below this
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = seconds)]
     pub(crate) p99_max: f64,
+}
+
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Where coordinators connect; they are trusted
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7883")]
+    pub(crate) listen: String,
 }
 
 /// Arguments of `report`.
@@ -175,10 +185,13 @@ pub(crate) struct RunArgs {
     /// Seed of the arrivals
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Hosts whose agents make the load instead of this one, the clients in turn
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub(crate) agents: Vec<String>,
     /// Source addresses that clients take in turn: an address or a range like 127.0.0.2-127.0.0.60
     #[arg(long, value_name = "ADDRESSES", value_parser = sources)]
     pub(crate) source: Option<Sources>,
-    /// Worker threads, a ring each [default: one, or as many as the connections need]
+    /// Worker threads of a host, a ring each [default: one, or as many as the connections need]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub(crate) workers: Option<u32>,
     /// Cores that workers are pinned to in turn, like 1,3

@@ -6,13 +6,14 @@ use crate::histogram::Histograms;
 use crate::report::{Checks, PairAtFault};
 use crate::scenario::expect::Expectation;
 use crate::scenario::plan::Plan;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Pairs that a report names.
 const PAIRS_MAX: usize = 100;
 
 /// What a worker hands back.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// What its receivers have.
     pub(crate) receivers: Vec<Received>,
@@ -23,7 +24,7 @@ pub(crate) struct Outcome {
 }
 
 /// What a receiver has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     /// Its number in the expectation.
     pub(crate) receiver: u32,
@@ -34,7 +35,7 @@ pub(crate) struct Received {
 }
 
 /// What a publisher sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// Its client number.
     pub(crate) publisher: u32,

@@ -19,6 +19,7 @@ use crate::scenario::plan::{Group, Plan};
 use crate::target::Address;
 use crate::transport::Transports;
 use ringtail_shards::wire::{Event, SendBuffer, Slot, Wait, Wire, WireConfig};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -36,7 +37,7 @@ const RECEIVE_BUFFERS_MAX: u32 = 512;
 const PARK_MAX_NS: u64 = 20_000_000;
 
 /// What a worker does while it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Idle {
     /// Asks the kernel again and again: exact, and takes a whole core while there is load.
     Spin,
@@ -66,7 +67,9 @@ pub(crate) struct Setup {
     pub(crate) sources: Arc<[IpAddr]>,
     /// The run's clock.
     pub(crate) clock: Clock,
-    /// Number of this worker.
+    /// Its place among the counters.
+    pub(crate) seat: u32,
+    /// Number of this worker, over all hosts.
     pub(crate) worker: u32,
     /// How many there are.
     pub(crate) workers: u32,
@@ -209,7 +212,7 @@ impl Worker {
                         self.begin_teardown();
                     }
                     if self.tally.open == 0 || now > teardown_ends_ns {
-                        self.shared.counters[self.setup.worker as usize].store(&self.tally);
+                        self.shared.counters[self.setup.seat as usize].store(&self.tally);
                         return Ok(());
                     }
                 }
@@ -229,7 +232,7 @@ impl Worker {
                 self.tally.busy_ns += self.setup.clock.now_ns() - before;
             }
             self.exchange_histograms(now);
-            self.shared.counters[self.setup.worker as usize].store(&self.tally);
+            self.shared.counters[self.setup.seat as usize].store(&self.tally);
         }
     }
 

@@ -147,6 +147,12 @@ pub(crate) struct Connections {
 pub(crate) struct Generator {
     /// Workers.
     pub(crate) workers: u64,
+    /// Agents on other hosts; 0 when this one made the load.
+    #[serde(default)]
+    pub(crate) agents: u64,
+    /// What the agents' clocks may differ by from the coordinator's: the error of latencies between hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_error_us: Option<f64>,
     /// CPU time of the measured part, seconds.
     pub(crate) cpu_s: f64,
     /// The busiest worker's share of its time not spent waiting, 0 to 1.

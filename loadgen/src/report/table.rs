@@ -47,6 +47,9 @@ fn write_all(r: &Report, out: &mut String) -> std::fmt::Result {
         g.cpu_s,
         bytes(g.rss_bytes)
     )?;
+    if let Some(error) = g.clock_error_us {
+        writeln!(out, "           {} agents, whose clocks agree to {error:.1} us", g.agents)?;
+    }
     if let Some(limit) = &g.limit {
         writeln!(out, "           THE GENERATOR WAS THE LIMIT: {limit}")?;
     }
