@@ -48,6 +48,7 @@ counters! {
     connections_handed_over: "Connections that were handed to the shard of their client id.",
     connections_refused_full: "Connections that found no free descriptor.",
     connections_refused_connect: "CONNECTs that were refused with a reason code.",
+    authentications_failed: "Enhanced authentications that ended without success.",
     connections_closed_connect_timeout: "Connections that sent no whole CONNECT in time.",
     connections_closed_malformed: "Connections closed for a malformed packet or a protocol error.",
     connections_closed_keep_alive: "Connections closed because the keep-alive ran out.",

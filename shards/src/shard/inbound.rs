@@ -114,6 +114,7 @@ impl Core {
             };
             let flow = match (phase, &packet) {
                 (Phase::Live, _) => self.take_packet(number, &packet),
+                (_, packet) if self.is_authenticating(number) => self.take_before_connack(number, packet),
                 (_, Packet::Connect(connect)) => self.take_connect(number, connect, rest),
                 // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to tell why.
                 _ => {
@@ -146,10 +147,7 @@ impl Core {
                 self.local.pump(session);
                 Flow::Continue
             }
-            Action::Auth(_) => {
-                self.disconnect(number, ReasonCode::BadAuthenticationMethod, DetachCause::Lost);
-                Flow::Stop
-            }
+            Action::Auth(auth) => self.take_auth(number, auth),
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
@@ -197,7 +195,7 @@ impl Core {
         if connection.phase == Phase::Live {
             self.disconnect(number, ReasonCode::from(error), DetachCause::Lost);
         } else {
-            self.refuse_deadlinetes(number, error, bytes);
+            self.refuse_first_bytes(number, error, bytes);
         }
     }
 }
