@@ -20,6 +20,8 @@ pub enum Action<'p> {
     None,
     /// Route this message, and above QoS 0 call [`Session::accept`] or [`Session::accept_later`] for it.
     Publish(Inbound<'p>),
+    /// Nothing but to count it: a PUBLISH goes to nobody for this reason. The client was told, above QoS 0.
+    Refused(ReasonCode),
     /// Subscribe, and send SUBACK.
     Subscribe(Subscribe<'p>),
     /// Unsubscribe, and send UNSUBACK.

@@ -141,6 +141,11 @@ impl Core {
         match entry.session.receive(packet, &local.limits, now, outbox) {
             Action::None => Flow::Continue,
             Action::Publish(inbound) => self.take_publish(number, session, &inbound),
+            Action::Refused(reason) => {
+                tracing::debug!(shard = self.id, ?reason, "PUBLISH refused");
+                self.local.counters.publish_refused += 1;
+                Flow::Continue
+            }
             Action::Subscribe(subscribe) => self.take_subscribe(number, session, &subscribe),
             Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
             Action::Pump => {
