@@ -5,9 +5,10 @@ use crate::client::{Property, find};
 use crate::raw::{PUBACK, PUBCOMP, PUBREC, Publish};
 use crate::topics::{matches, share};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A message as it was published.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Message {
     /// Who published it; a will has a number of its own.
     pub(crate) publisher: usize,
@@ -17,6 +18,19 @@ pub(crate) struct Message {
     pub(crate) retain: bool,
     /// Its User Property, which 5.0 passes on.
     pub(crate) user_property: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { publisher, topic, qos, retain, .. } = self;
+        let payload = beginning(&self.payload);
+        write!(f, "{payload:?} of {publisher} to {topic} QoS {qos} retain {retain}")
+    }
+}
+
+/// The first bytes of a payload, which tell it from the others.
+pub(crate) fn beginning(payload: &[u8]) -> String {
+    String::from_utf8_lossy(&payload[..payload.len().min(12)]).into_owned()
 }
 
 /// A subscription.

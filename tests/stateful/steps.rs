@@ -1,7 +1,7 @@
 //! What clients do: each step is carried out, told to the model, and waited for.
 
 use crate::client::*;
-use crate::model::{Message, Subscription, Terms};
+use crate::model::{Message, Subscription, Terms, beginning};
 use crate::raw::*;
 use crate::run::{CLIENTS, Run, WATCH};
 use crate::topics;
@@ -100,6 +100,11 @@ impl Run<'_> {
         let connack = self.answer(client, CONNACK);
         if connack.body[..2] != [u8::from(present), 0] {
             self.fail(&format!("client {client}: a session is there: {present}, and this came: {connack:?}"));
+        }
+        // What waited for a shared subscription of the client comes at some time or other; here it has come, and each
+        // round takes its exchange a packet further.
+        for _ in 0..3 {
+            self.ping(client);
         }
     }
 
@@ -314,7 +319,7 @@ impl Run<'_> {
                 let matched = self.model.publish(&message, Some(*client));
                 self.note(format!(
                     "client {client} publishes {:?} to {} QoS {qos} id {packet_id} retain {retain}",
-                    String::from_utf8_lossy(&message.payload[..message.payload.len().min(12)]),
+                    beginning(&message.payload),
                     message.topic
                 ));
                 published.push(Published { client: *client, packet_id, matched, message });
