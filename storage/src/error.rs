@@ -191,6 +191,9 @@ pub enum FullCause {
     /// The next segment could not be made for another reason, which [`Log::finish_job`](crate::Log::finish_job) reported.
     #[error("no segment could be made")]
     Segment,
+    /// So much was [reserved](crate::Log::reserve) that half of a segment would not hold it. A commit helps.
+    #[error("too much is reserved and not yet appended")]
+    Reserved,
 }
 
 /// Why a record cannot be read back.

@@ -36,7 +36,7 @@ const MARK: u8 = 0x7F;
 pub(crate) const VOID: u8 = 0x7E;
 
 /// Bytes of a mark's body.
-const MARK_BODY_BYTES: usize = 32;
+pub(crate) const MARK_BODY_BYTES: usize = 32;
 
 /// Bytes of a mark in the log.
 pub(crate) const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
@@ -49,6 +49,12 @@ impl Kind {
     /// The kind of this number, or `None` outside 1 to 125. Const, so that a table of kinds can unwrap at compile time.
     pub const fn new(number: u8) -> Option<Kind> {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
+    }
+
+    /// The kind of this number, which the compiler checks.
+    pub const fn of<const NUMBER: u8>() -> Kind {
+        const { assert!(NUMBER >= 1 && NUMBER < VOID, "a kind is a number from 1 to 125") };
+        Kind(NUMBER)
     }
 
     /// The number that was given to [`Kind::new`].

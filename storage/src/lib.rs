@@ -6,6 +6,8 @@
 //!
 //! - [`Log::append`] puts a record into memory and says where it stands; [`Log::append_tombstone`] ends the life of earlier
 //!   ones; [`Log::release`] says that a record is no longer needed.
+//! - [`Log::reserve`] sees to it that a record which its owner still holds back will find room; then
+//!   [`Log::append_reserved`] appends it or [`Log::unreserve`] gives the room up.
 //! - [`Log::commit_target`] hands out a [`Commit`], a write and a sync for the owner's ring; [`Log::committed`] takes it back.
 //!   Only then does [`Log::durable`] move, and a [`Durable`] is the only key to an acknowledgement.
 //! - [`Log::take_job`] hands out what takes long: making segments ahead, removing old ones.
@@ -95,7 +97,7 @@ pub use error::{AppendError, Damage, FullCause, ReadError, StorageError};
 pub use folder::{DataFolder, Layout};
 pub use format::{FORMAT_VERSION, Kind};
 pub use ledger::Ledger;
-pub use log::{Appended, CleanProgress, Commit, Finished, Job, Log, LogStats, Owner, Reach};
+pub use log::{Appended, CleanProgress, Commit, Finished, Job, Log, LogStats, Owner, Reach, Reserved};
 pub use options::{Acknowledge, LogOptions};
 pub use position::{Durable, Offset, RecordRef};
 pub use reader::Record;

@@ -18,7 +18,7 @@ pub enum Acknowledge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOptions {
     /// Bytes of a segment, from 512 (for tests) to 1 GiB. Larger ones cost fewer changes, smaller ones give room back sooner;
-    /// a record fits in one.
+    /// a record takes half of one at most. A log that holds a larger record goes on with segments that fit it.
     pub segment_bytes: u64,
     /// Bytes that all segments may take on disk, at least four segments. One segment's room of it is kept for what frees room.
     pub limit_bytes: u64,

@@ -66,6 +66,8 @@ pub(crate) struct Replayed {
     pub(crate) next_seq: u64,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
+    /// Bytes of the largest record.
+    pub(crate) largest: u32,
     /// A clean stop was the last thing written.
     closed: bool,
 }
@@ -80,6 +82,7 @@ impl Replayed {
             next_seq: 1,
             records: 0,
             bytes: 0,
+            largest: 0,
             closed: false,
         }
     }
@@ -95,6 +98,7 @@ impl Replayed {
         self.closed = false;
         self.records += 1;
         self.bytes += u64::from(record.at.len);
+        self.largest = self.largest.max(record.at.len);
     }
 
     /// What the owner of the log is told.

@@ -203,7 +203,29 @@ fn a_newer_format_and_another_log_are_refused() {
     assert!(matches!(keeper_of(&foreign), Err(StorageError::Foreign { .. })));
 }
 
-/// A body that carries the bytes of a whole log must not be taken for one.
+/// A body that carries a record, with a checksum that fits its place, must not be taken for one when the record around it is
+/// damaged: whoever chose the body does not know the segment's salt.
+#[test]
+fn a_record_made_for_its_place_is_no_record() {
+    let disk = CrashDisk::new(512, 3);
+    let (mut log, _, _) = recover(&disk, options(4096)).unwrap();
+    let (kind, inner_at) = (ringtail_storage::Kind::new(9).unwrap(), 64 + 56 + 24);
+    let mut forged = [0; 32];
+    forged[4] = 8;
+    forged[8] = 77;
+    forged[15] = common::SET.number();
+    let crc = crc32c::crc32c_append(inner_at ^ (8 << 16), &forged[8..]);
+    forged[..4].copy_from_slice(&crc.to_le_bytes());
+    log.append(kind, 5, &[&forged]).unwrap();
+    log.append(kind, 6, &[b"after"]).unwrap();
+    log.close().unwrap();
+    change(&disk, "0000000001.seg", |bytes| bytes[64 + 56] ^= 1);
+    let mut found = Vec::new();
+    let verdict = verify(&disk, |record| found.push((record.kind, record.key))).unwrap();
+    assert_eq!((found, verdict.flaws.len()), (vec![(kind, 6)], 1));
+}
+
+/// Nor the bytes of a whole log.
 #[test]
 fn records_within_a_body_are_not_records() {
     let (inner, _, _) = closed_log();

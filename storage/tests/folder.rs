@@ -1,10 +1,11 @@
 //! Data folders and logs on a real file system.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use ringtail_storage::{Access, DataFolder, Disk, Kind, Layout, Log, LogOptions, Reach, StorageError};
+use ringtail_storage::{Access, DataFolder, Disk, Kind, Layout, Log, LogOptions, Reach, SegmentFile, StorageError};
 
 const KIND: Kind = Kind::new(3).unwrap();
 
@@ -75,6 +76,27 @@ fn records_are_read_through_memory() {
         assert_eq!((record.key, &record.body[..8], record.at), (key, &key.to_le_bytes()[..], at));
     }
     assert!(scratch.is_empty(), "nothing had to be copied");
+}
+
+/// As a ring does it: memory and file are kept by clones, and the commit comes back when all is written.
+#[test]
+fn a_commit_is_carried_out_without_borrowing_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(dir.path(), options(), |_, _| {}).unwrap();
+    log.append(KIND, 1, &[b"body ", &1_u64.to_le_bytes()]).unwrap();
+    let mut commit = log.commit_target(Reach::Synced).unwrap();
+    while !commit.bytes().is_empty() {
+        let ((bytes, from, position), file) = (commit.ring_write(), commit.file());
+        let part = &bytes[from..bytes.len().min(from + 10)];
+        let file = fs::File::from(file.as_fd().try_clone_to_owned().unwrap());
+        file.write_all_at(part, position).unwrap();
+        commit.wrote(part.len());
+    }
+    commit.file().sync().unwrap();
+    let tail = log.tail();
+    assert_eq!(log.committed(commit, Ok(())).unwrap().upto(), tail);
+    drop(log);
+    assert_eq!(keys(dir.path()), [1]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ringtail_storage::{Acknowledge, FORMAT_VERSION, Kind, Log, LogOptions, Reach
 const OPTIONS: LogOptions =
     LogOptions { segment_bytes: 512, limit_bytes: 1 << 20, staged_bytes_max: 4096, acknowledge: Acknowledge::Synced };
 
-/// The first segment: two records and a tombstone in a commit, and a record that did not fit any more.
+/// The first segment: two records and a tombstone in a commit, and a record after it.
 const FIRST: &[(usize, &str)] = &[
     (0, "52544c4f47534547 0100400001000000 0002000000000000 afcd1d7b39a820e2"),
     (32, "f465b9a16a9e786e 4f45098000000000 0000000000000000 000000004bb52dfb"),
@@ -19,28 +19,28 @@ const FIRST: &[(usize, &str)] = &[
     (192, "9b1c9ca900000000 03000000000000fd 0700000000000000"),
     (216, "4d262aa520000000 040000000000007f 0000000000000000"),
     (240, "7800000001000000 0000000000000000 0100000000000000 0200000000000000"),
-    (272, "d38b655220000000 040000000000007f 0000000000000000"),
-    (296, "1001000001000000 0000000000000000 0100000002000000 0300000000000000"),
+    (272, "8b9c418a08000000 0400000000000001 0900000000000000"),
+    (296, "cccccccccccccccc"),
+    (304, "44ad5bc520000000 050000000000007f 0000000000000000"),
+    (328, "1001000001000000 0000000000000000 0100000002000000 0300000000000000"),
 ];
 
 /// The beginning of the second segment.
 const SECOND: &[(usize, &str)] = &[
     (0, "52544c4f47534547 0100400002000000 0002000000000000 afcd1d7b39a820e2"),
     (32, "f465b9a16a9e786e 9b74a85100000000 0000000000000000 0000000022372f1e"),
-    (64, "653bcaf220000000 040000000000007f 0000000000000000"),
-    (88, "1001000001000000 4801000001000000 0100000000000000 0100000000000000"),
-    (120, "c732b8f0c8000000 0400000000000001 0800000000000000"),
+    (64, "665859e020000000 050000000000007f 0000000000000000"),
+    (88, "1001000001000000 6801000001000000 0100000000000000 0100000000000000"),
+    (120, "9a50405290000000 0500000000000001 0800000000000000"),
     (144, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
     (176, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
     (208, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
     (240, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
-    (272, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
-    (304, "dddddddddddddddd dddddddddddddddd dddddddddddddddd dddddddddddddddd"),
-    (336, "dddddddddddddddd"),
-    (344, "2937378f20000000 050000000000007f 0000000000000000"),
-    (368, "1001000001000000 0000000000000000 0100000000000000 0200000000000000"),
-    (400, "956a4ea220000000 050000000000007f 0000000000000000"),
-    (424, "9001000002000000 0000000000000000 0100000000000000 0400000000000000"),
+    (272, "dddddddddddddddd dddddddddddddddd"),
+    (288, "d2f9c65920000000 060000000000007f 0000000000000000"),
+    (312, "1001000001000000 0000000000000000 0100000000000000 0200000000000000"),
+    (344, "9db6734c20000000 060000000000007f 0000000000000000"),
+    (368, "5801000002000000 0000000000000000 0100000000000000 0400000000000000"),
 ];
 
 fn written() -> CrashDisk {
@@ -54,7 +54,8 @@ fn written() -> CrashDisk {
     let mut commit = log.commit_target(Reach::Synced).unwrap();
     let outcome = commit.carry_out();
     log.committed(commit, outcome).unwrap();
-    log.append(set, 8, &[&[0xDD; 200]]).unwrap();
+    log.append(set, 9, &[&[0xCC; 8]]).unwrap();
+    log.append(set, 8, &[&[0xDD; 144]]).unwrap();
     log.close().unwrap();
     disk
 }
@@ -99,9 +100,10 @@ fn the_bytes_that_the_format_says_are_read() {
             (1, false, 1, 0x0102_0304_0506_0708, b"hello".to_vec()),
             (1, false, 2, 7, vec![0xEE; 16]),
             (0x7D, true, 3, 7, vec![]),
-            (1, false, 4, 8, vec![0xDD; 200]),
+            (1, false, 4, 9, vec![0xCC; 8]),
+            (1, false, 5, 8, vec![0xDD; 144]),
         ]
     );
     assert!(recovery.closed_cleanly);
-    assert_eq!(log.next_seq(), 5);
+    assert_eq!(log.next_seq(), 6);
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Subject, options, recover};
 use ringtail_storage::crash::{CrashDisk, seeded};
-use ringtail_storage::{CleanProgress, Reach};
+use ringtail_storage::{CleanProgress, LogOptions, Reach, StorageError};
 
 const SEGMENT_BYTES: u64 = 4096;
 
@@ -103,6 +103,25 @@ fn a_log_whose_records_are_all_dead_shrinks_to_nothing() {
     assert_eq!(after.moved_bytes, 0);
     let (_, keeper, recovery) = recover(&subject.disk, options(SEGMENT_BYTES)).unwrap();
     assert!(keeper.values.is_empty() && recovery.segments == 1);
+}
+
+/// Large records are moved also when the settings have become smaller than they are.
+#[test]
+fn a_log_goes_on_with_smaller_segments() {
+    let disk = CrashDisk::new(512, 8);
+    let mut subject = Subject::new(disk.clone(), options(SEGMENT_BYTES));
+    let largest = subject.log.body_bytes_max() - 4;
+    for key in 1_000_000..1_000_010 {
+        subject.set(key, largest).unwrap();
+    }
+    subject.log.sync_now().unwrap();
+    drop(subject);
+    let mut subject = Subject::new(disk, options(512));
+    churn(&mut subject, 5000, 10, 8);
+    assert_eq!(subject.keeper.values.range(1_000_000..).count(), 10);
+    assert!(subject.log.stats().moved_bytes > 10 * largest as u64);
+    let too_small = LogOptions { limit_bytes: 4 * 512, ..options(512) };
+    assert!(matches!(recover(&subject.disk, too_small), Err(StorageError::Options(_))));
 }
 
 /// A released record's place is no longer read once its segment is gone, and never gives another record's bytes.

@@ -5,6 +5,7 @@ use crate::model::{Message, Subscription, Terms, beginning};
 use crate::raw::*;
 use crate::run::{CLIENTS, Run, WATCH};
 use crate::topics;
+use std::collections::BTreeMap;
 
 /// Aliases that a client sets; the broker takes 64.
 const ALIASES: u8 = 4;
@@ -351,6 +352,11 @@ impl Run<'_> {
             if reason != 0 && (matched || reason != 0x10) {
                 self.fail(&format!("client {client}: {packet_id} was acknowledged with 0x{reason:02X}"));
             }
+        }
+        // Nothing else says that a message of QoS 0 was routed before what comes next.
+        let last: BTreeMap<usize, u8> = published.iter().map(|p| (p.client, p.message.qos)).collect();
+        for (client, _) in last.into_iter().filter(|(_, qos)| *qos == 0) {
+            self.ping(client);
         }
         for Published { client, packet_id, message, .. } in published.into_iter().filter(|p| p.message.qos == 2) {
             self.model.session(client).unreleased.insert(packet_id, message);

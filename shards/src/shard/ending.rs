@@ -44,6 +44,7 @@ impl Core {
         let now = self.local.now;
         let Some(entry) = self.local.sessions.get_mut(session) else { return };
         let detached = entry.session.detach(cause, now);
+        self.note_session(session);
         if let Some(will) = detached.will {
             self.publish_will(&will);
         }
@@ -59,6 +60,7 @@ impl Core {
     pub(crate) fn end_session(&mut self, session: u32) {
         let Some(mut entry) = self.local.sessions.remove(session) else { return };
         self.scans.forget(session);
+        self.forget_session(entry.log);
         for membership in std::mem::take(&mut entry.memberships) {
             self.local.counters.subscriptions -= 1;
             let announcement = match membership {

@@ -85,7 +85,7 @@ impl Core {
                 self.local.count_pumped(pumped);
                 self.file_timer(session);
                 self.set_members_online(session, true);
-                Flow::Continue
+                self.keep_session(session)
             }
             Err(reason) => {
                 self.unbind(number);

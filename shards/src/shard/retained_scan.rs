@@ -6,11 +6,12 @@
 //! shard that is asked keeps nothing of the scan.
 
 use crate::ShardId;
+use crate::journal::Lane;
 use crate::routing::Cursor;
 use crate::shard::Core;
-use crate::shard::mail::{Mail, RetainedAsk, RetainedFound};
+use crate::shard::mail::{Mail, Publisher, RetainedAsk, RetainedFound};
 use ringtail_mqtt::message::{Message, MessageRef};
-use ringtail_mqtt::packet::SubscriptionOptions;
+use ringtail_mqtt::packet::{QoS, SubscriptionOptions};
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
 use slab::Slab;
 use std::rc::Rc;
@@ -171,6 +172,7 @@ impl Core {
                     subscription_ids: ids,
                 };
                 self.local.deliver(session, &mut Outgoing::new(message.as_ref(), &mut self.encoder), &options);
+                self.local.end_message();
             }
             self.local.full.clear();
         }
@@ -186,23 +188,31 @@ impl Core {
     }
 
     /// Keeps, replaces or forgets the retained message of a topic, on the shard that keeps it.
-    pub(crate) fn retain(&mut self, message: &MessageRef<'_>) {
+    pub(crate) fn retain(&mut self, message: &MessageRef<'_>, publisher: Option<Publisher>) {
         let keeper = self.keeper_of(message.topic_name);
         let message = Message::from(*message);
         if keeper == self.id {
             self.take_retain(message);
         } else {
-            self.post(keeper, Mail::Retain(Box::new(message)));
+            let wait = message.qos > QoS::AtMostOnce;
+            self.post(keeper, Mail::Retain(Box::new((message, publisher))));
+            self.note_sent(keeper, Lane::Retained, wait);
         }
     }
 
+    /// A message to retain on this shard, from another.
+    pub(crate) fn take_retain_mail(&mut self, from: ShardId, message: Message, publisher: Option<Publisher>) {
+        self.begin_publication();
+        self.take_retain(message);
+        self.answer_publication(from, Lane::Retained, publisher);
+    }
+
     /// A message to retain on this shard.
-    pub(crate) fn take_retain(&mut self, message: Message) {
+    fn take_retain(&mut self, message: Message) {
         if message.payload().is_empty() {
-            self.retained.remove(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
-        } else if let Err(error) = self.retained.set(Rc::new(message)) {
-            self.local.counters.retained_refused_full += 1;
-            tracing::warn!(shard = self.id, "a retained message was not kept: {error}");
+            self.forget_retained(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+        } else {
+            self.keep_retained(Rc::new(message));
         }
     }
 }

@@ -8,11 +8,11 @@
 
 use std::io;
 
-use super::Log;
+use super::{Log, Purpose};
 use crate::backing::Backing;
 use crate::chain::segment_name;
 use crate::error::{AppendError, Damage, StorageError};
-use crate::format::{self, MARK_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES};
+use crate::format::{self, MARK_BODY_BYTES, MARK_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES};
 use crate::position::{Offset, RecordRef};
 use crate::reader::{Cursor, Item, Record, Stop, Window};
 
@@ -149,7 +149,7 @@ impl<B: Backing> Log<B> {
     pub(super) fn move_record(&mut self, record: &Record<'_>) -> Result<RecordRef, AppendError> {
         let need = format::record_bytes(record.body.len());
         if need > self.room {
-            self.make_room(need, &[record.body], super::Purpose::Free)?;
+            self.make_room(need, record.body.len(), Purpose::Free)?;
         }
         let header = RecordHeader::new(record.kind, record.tombstone, record.seq, record.key, record.body.len() as u32);
         let to = self.stage_record(&header, &[record.body]);
@@ -164,14 +164,12 @@ impl<B: Backing> Log<B> {
 
     /// The oldest segment is not needed from here on; a mark says so, and its file goes when the mark is on disk.
     fn retire_front(&mut self) -> Result<CleanProgress, StorageError> {
-        if self.active_room() < MARK_BYTES {
-            match self.roll() {
-                Ok(()) => {}
-                Err(AppendError::Stopped { .. }) => {
-                    return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
-                }
-                Err(_) => return Ok(CleanProgress::Full),
+        match self.make_room(MARK_BYTES, MARK_BODY_BYTES, Purpose::Free) {
+            Ok(()) => {}
+            Err(AppendError::Stopped { .. }) => {
+                return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
             }
+            Err(_) => return Ok(CleanProgress::Full),
         }
         if let Some(front) = self.sealed.pop_front() {
             self.ledger.drop_segment(front.header.id);

@@ -52,6 +52,19 @@ impl<F: SegmentFile> Commit<F> {
         u64::from(self.base) + self.written as u64
     }
 
+    /// What is still to be written, as a ring needs it: bytes that stay where they are as long as a clone of this lives, where
+    /// in them to begin, and [where in the file](Commit::position) that belongs.
+    ///
+    /// The clones must be gone when the commit is given back, or the log has to ask for other memory.
+    pub fn ring_write(&self) -> (Arc<Vec<u8>>, usize, u64) {
+        (Arc::clone(&self.bytes), self.written, self.position())
+    }
+
+    /// The file, which stays open as long as a clone of this lives.
+    pub fn file(&self) -> Arc<F> {
+        Arc::clone(&self.file)
+    }
+
     /// Takes note that the first `count` of [`bytes`](Commit::bytes) were written.
     pub fn wrote(&mut self, count: usize) {
         self.written = (self.written + count).min(self.bytes.len());
@@ -182,7 +195,7 @@ impl<B: Backing> Log<B> {
 
     /// Puts the mark that goes before a sync into the stage.
     fn mark_commit(&mut self) {
-        if self.unmarked && self.active_room() >= MARK_BYTES {
+        if self.unmarked && self.active_room() >= MARK_BYTES && self.has_room_beside(MARK_BYTES) {
             self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
         }
     }

@@ -14,6 +14,7 @@ mod clean;
 mod commit;
 mod job;
 mod open;
+mod reserve;
 mod rewrite;
 mod roll;
 
@@ -25,6 +26,7 @@ pub use clean::{CleanProgress, Owner};
 pub use commit::{Commit, Reach};
 pub use job::{Finished, Job};
 pub(crate) use job::{make_segment, salt};
+pub use reserve::Reserved;
 
 use crate::backing::{Backing, SegmentFile};
 use crate::disk::Disk;
@@ -86,6 +88,8 @@ pub struct LogStats {
     pub moved_bytes: u64,
     /// Syncs that were done.
     pub syncs: u64,
+    /// Bytes of records that were reserved and neither appended nor given up.
+    pub reserved_bytes: usize,
     /// Why new records are refused at the moment.
     pub full: Option<FullCause>,
 }
@@ -93,8 +97,10 @@ pub struct LogStats {
 /// Who appends, and so what may be used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// New records. They leave the last segment alone once no further one can be had.
+    /// New records. They leave the kept half of the last segment alone when no further one can be had.
     Grow,
+    /// New records whose room was reserved.
+    Keep,
     /// What ends the life of records, and what is moved so that a segment can go.
     Free,
 }
@@ -104,6 +110,8 @@ enum Purpose {
 pub struct Log<B: Backing = Disk> {
     /// Bytes that an append for growth may take without a closer look.
     room: usize,
+    /// Bytes of records for which there must be room at any time.
+    reserved_bytes: usize,
     next_seq: u64,
     /// What waits for the next commit; it belongs into the active segment from byte `stage_base` on.
     stage: Vec<u8>,
@@ -157,7 +165,7 @@ impl<B: Backing> Log<B> {
     pub fn append(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
         let need = format::record_bytes(body_bytes(body));
         if need > self.room {
-            self.make_room(need, body, Purpose::Grow)?;
+            self.make_room(need, body_bytes(body), Purpose::Grow)?;
         }
         let appended = self.put_next(kind, false, key, body);
         self.ledger.retain(appended.at);
@@ -175,9 +183,26 @@ impl<B: Backing> Log<B> {
     pub fn append_tombstone(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
         let need = format::record_bytes(body_bytes(body));
         if need > self.room {
-            self.make_room(need, body, Purpose::Free)?;
+            self.make_room(need, body_bytes(body), Purpose::Free)?;
         }
         Ok(self.put_next(kind, true, key, body))
+    }
+
+    /// [`Log::append`] for a small record that lets larger ones go, or without which the owner could not go on: it may use the
+    /// room that is kept for those when the log is full.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    #[inline]
+    pub fn append_vital(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
+        let len = body_bytes(body);
+        let need = format::record_bytes(len);
+        if need > self.room {
+            self.make_room(need, len, Purpose::Free)?;
+        }
+        let appended = self.put_next(kind, false, key, body);
+        self.ledger.retain(appended.at);
+        Ok(appended)
     }
 
     /// Says that a record is no longer needed; see [`Ledger::release`].
@@ -238,7 +263,7 @@ impl<B: Backing> Log<B> {
         self.stopped
     }
 
-    /// Bytes of the largest body that a record can have.
+    /// Bytes of the largest body that a record can have: a record takes at most half of a segment.
     pub fn body_bytes_max(&self) -> usize {
         roll::body_bytes_max(self.options.segment_bytes)
     }
@@ -249,6 +274,7 @@ impl<B: Backing> Log<B> {
             segments: self.sealed.len() + 1,
             disk_bytes: self.files as u64 * self.options.segment_bytes,
             staged_bytes: self.stage.len(),
+            reserved_bytes: self.reserved_bytes,
             live_bytes: self.ledger.live_bytes(),
             full: self.full,
             ..self.stats

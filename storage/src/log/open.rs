@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::job::{self, Job};
-use super::roll::Spare;
+use super::roll::{self, Spare};
 use super::{Cleaner, Log, LogStats, Segment};
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::{Survey, segment_name};
@@ -83,6 +83,10 @@ impl<B: Backing> Log<B> {
         ledger: Ledger,
         window: &mut Window,
     ) -> Result<Log<B>, StorageError> {
+        // What was written with larger segments must find room when it is moved.
+        let segment_bytes = options.segment_bytes.max(roll::segment_bytes_for(replayed.largest));
+        let options = LogOptions { segment_bytes, ..options };
+        options.check()?;
         let highest_id = survey.highest_id();
         let mut sealed = take_links(&mut survey, &replayed);
         sync_recovered(&backing, &sealed, &replayed)?;
@@ -102,6 +106,7 @@ impl<B: Backing> Log<B> {
         let files = sealed.len() + 1 + usize::from(spare.is_some()) + rest.void.len();
         let mut log = Log {
             room: 0,
+            reserved_bytes: 0,
             next_seq: replayed.next_seq,
             stage: Vec::new(),
             stage_base: if fresh { SEGMENT_HEADER_BYTES } else { replayed.end.byte() },

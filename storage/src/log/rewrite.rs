@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::commit::InFlight;
-use super::{Log, Owner, Segment};
+use super::{Log, Owner, Purpose, Segment};
 use crate::backing::{Backing, SegmentFile};
 use crate::error::{AppendError, StorageError};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -95,7 +95,10 @@ impl<B: Backing> Log<B> {
             writing: self.writing.take(),
         };
         self.syncing = None;
+        // What was promised already comes before what was only to be.
+        let reserved_bytes = std::mem::take(&mut self.reserved_bytes);
         let outcome = self.rewrite(&unwritten, owner, &mut window);
+        self.reserved_bytes = reserved_bytes;
         if outcome.is_err() {
             self.stopped = true;
             self.refresh_room();
@@ -106,6 +109,8 @@ impl<B: Backing> Log<B> {
             } else {
                 self.beyond_repair = true;
             }
+        } else if self.keep_room(0, Purpose::Keep).is_ok() {
+            self.refresh_room();
         }
         outcome
     }

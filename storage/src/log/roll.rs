@@ -2,13 +2,20 @@
 //!
 //! The next segment is made ahead by a [`Job`](super::Job); when that was not carried out in time, the append that needs it
 //! makes it itself.
+//!
+//! One rule keeps what was [reserved](super::reserve), and keeps room for what frees room. No record, no sum of reserved ones,
+//! takes more than half of a segment, and the other half is *kept*. So with the next segment ready, everything fits there,
+//! whatever the active one has left. Without it, the active one must have room for all that is reserved, and growth leaves
+//! the kept half beside that.
 
 use std::sync::Arc;
 
-use super::{Log, Purpose, Segment, body_bytes, job};
+use super::{Log, Purpose, Segment, job};
 use crate::backing::{Backing, SegmentFile};
 use crate::error::{AppendError, FullCause, StorageError};
-use crate::format::{self, MARK_BYTES, RECORD_HEADER_BYTES, Role, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{
+    self, MARK_BYTES, RECORD_HEADER_BYTES, Role, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use crate::position::Offset;
 
 /// The segment that comes after the active one.
@@ -24,33 +31,68 @@ pub(super) enum Spare<F> {
     Refused,
 }
 
-/// Bytes of the largest body that fits a segment beside its header, its opening mark and its seal.
-pub(super) fn body_bytes_max(segment_bytes: u64) -> usize {
+/// Half of what a segment holds beside its header, its opening mark and its seal: what one record may take, what all reserved
+/// ones may, and what growth leaves for the rest.
+pub(super) fn half_of(segment_bytes: u64) -> usize {
     let left = segment_bytes as usize - SEGMENT_HEADER_BYTES as usize - 2 * MARK_BYTES;
-    left / format::ALIGN * format::ALIGN - RECORD_HEADER_BYTES
+    left / 2 / format::ALIGN * format::ALIGN
+}
+
+/// Bytes of the smallest segment half of which holds a record of `record` bytes.
+pub(super) fn segment_bytes_for(record: u32) -> u64 {
+    let bytes = u64::from(SEGMENT_HEADER_BYTES) + 2 * (MARK_BYTES as u64 + u64::from(record));
+    bytes.min(SEGMENT_BYTES_MAX)
+}
+
+/// Bytes of the largest body.
+pub(super) fn body_bytes_max(segment_bytes: u64) -> usize {
+    half_of(segment_bytes) - RECORD_HEADER_BYTES
 }
 
 impl<B: Backing> Log<B> {
-    /// Sees to it that a record of `need` bytes can be staged.
+    /// Sees to it that a record of `need` bytes, of which `len` are its body's, can be staged.
     #[cold]
-    pub(super) fn make_room(&mut self, need: usize, body: &[&[u8]], purpose: Purpose) -> Result<(), AppendError> {
-        if self.stopped {
-            return Err(AppendError::Stopped { dir: Arc::clone(&self.dir) });
-        }
-        let (len, max) = (body_bytes(body), self.body_bytes_max());
-        if len > max {
-            return Err(AppendError::TooLarge { len, max });
-        }
-        if let (Some(cause), Purpose::Grow) = (self.full, purpose) {
-            return Err(AppendError::Full { dir: Arc::clone(&self.dir), cause });
-        }
+    pub(super) fn make_room(&mut self, need: usize, len: usize, purpose: Purpose) -> Result<(), AppendError> {
+        self.demand(len, purpose)?;
         if need > self.active_room() {
             self.roll()?;
         } else if self.stage.len() + need > self.options.staged_bytes_max {
             self.spill().map_err(|_| AppendError::Stopped { dir: Arc::clone(&self.dir) })?;
         }
+        let outcome = self.keep_room(need, purpose);
         self.refresh_room();
+        outcome
+    }
+
+    /// Whether a body of `len` bytes can be taken at all.
+    pub(super) fn demand(&self, len: usize, purpose: Purpose) -> Result<(), AppendError> {
+        let max = self.body_bytes_max();
+        if self.stopped {
+            Err(AppendError::Stopped { dir: Arc::clone(&self.dir) })
+        } else if len > max {
+            Err(AppendError::TooLarge { len, max })
+        } else if let (Some(cause), Purpose::Grow) = (self.full, purpose) {
+            Err(AppendError::Full { dir: Arc::clone(&self.dir), cause })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sees to it that when `taken` bytes of the active segment are gone, there is still room for what was reserved, and after
+    /// growth also for what frees room.
+    pub(super) fn keep_room(&mut self, taken: usize, purpose: Purpose) -> Result<(), AppendError> {
+        let kept = if purpose == Purpose::Grow { half_of(self.options.segment_bytes) } else { 0 };
+        if self.has_room_beside(taken + kept) {
+            return Ok(());
+        }
+        let next = self.next_segment()?;
+        self.spare = Spare::Ready(next);
         Ok(())
+    }
+
+    /// Whether there is room for all that was reserved when `bytes` of the active segment are gone.
+    pub(super) fn has_room_beside(&self, bytes: usize) -> bool {
+        matches!(self.spare, Spare::Ready(_)) || self.active_room() >= bytes + self.reserved_bytes
     }
 
     /// Bytes of the active segment that records may take. The seal has its own.
@@ -61,8 +103,14 @@ impl<B: Backing> Log<B> {
     /// Works out how much may be appended without a closer look.
     pub(super) fn refresh_room(&mut self) {
         let staged = self.options.staged_bytes_max.saturating_sub(self.stage.len());
-        let refused = self.stopped || self.full.is_some();
-        self.room = if refused { 0 } else { staged.min(self.active_room()) };
+        self.room = match self.spare {
+            _ if self.stopped || self.full.is_some() => 0,
+            Spare::Ready(_) => staged.min(self.active_room()),
+            _ => {
+                let kept = half_of(self.options.segment_bytes) + self.reserved_bytes;
+                staged.min(self.active_room().saturating_sub(kept))
+            }
+        };
     }
 
     /// Writes what is staged, so that it no longer takes memory.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use ringtail_storage::crash::CrashDisk;
 use ringtail_storage::{
-    Acknowledge, AppendError, Kind, Ledger, Log, LogOptions, Owner, Record, RecordRef, Recovery, StorageError,
+    Acknowledge, AppendError, Appended, Kind, Ledger, Log, LogOptions, Owner, Record, RecordRef, Recovery, Reserved,
+    StorageError,
 };
 
 /// Gives a key a value, in place of the one it had.
@@ -141,13 +142,34 @@ impl Subject {
         Ok(())
     }
 
+    /// A value of `len` bytes into room that was set aside.
+    pub fn set_reserved(&mut self, reserved: Reserved, key: u64, len: usize) -> Result<(), AppendError> {
+        let seq = self.log.next_seq();
+        let appended = self.log.append_reserved(reserved, SET, key, &[&body(key, seq, len)])?;
+        if let Some(old) = self.keeper.set(key, seq, appended.at) {
+            self.log.release(old);
+        }
+        self.note(seq, appended.at);
+        Ok(())
+    }
+
     pub fn clear(&mut self, key: u64) -> Result<(), AppendError> {
         let appended = self.log.append_tombstone(CLEAR, key, &[])?;
+        self.cleared(key, appended);
+        Ok(())
+    }
+
+    pub fn clear_reserved(&mut self, reserved: Reserved, key: u64) -> Result<(), AppendError> {
+        let appended = self.log.append_tombstone_reserved(reserved, CLEAR, key, &[])?;
+        self.cleared(key, appended);
+        Ok(())
+    }
+
+    fn cleared(&mut self, key: u64, appended: Appended) {
         if let Some(old) = self.keeper.clear(key) {
             self.log.release(old);
         }
         self.note(appended.seq, appended.at);
-        Ok(())
     }
 
     fn note(&mut self, seq: u64, at: RecordRef) {
