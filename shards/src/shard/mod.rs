@@ -4,6 +4,7 @@
 //! while the core handles them. What the core wants of the wire it files as a [`Request`], carried out when the buffer has
 //! been given back.
 
+mod authentication;
 mod clock;
 mod connection;
 mod durable;
@@ -42,6 +43,7 @@ use crate::home::Homes;
 use crate::journal::SavedRetained;
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
+use crate::shard::authentication::Authenticating;
 use crate::shard::connection::{Connection, Peer, Phase};
 use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
@@ -107,6 +109,8 @@ pub(crate) struct Core {
     /// Connections on their way to another shard, with the name of the hand-over there.
     pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
+    /// Connections whose CONNECT named an authentication method, until they are closed.
+    pub authenticating: HashMap<u32, Authenticating>,
     /// What the rings brought that changes what this shard knows.
     pub changes: Vec<(ShardId, Mail)>,
     /// What else they brought.
@@ -171,6 +175,7 @@ impl Core {
             arriving: HashMap::new(),
             leaving: HashMap::new(),
             next_token: 0,
+            authenticating: HashMap::new(),
             sweep_at: now,
             changes: Vec::new(),
             inbox: Vec::new(),

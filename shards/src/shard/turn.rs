@@ -117,6 +117,7 @@ impl Shard {
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
                 core.leaving.remove(&token);
+                core.authenticating.remove(&token);
                 core.local.connections.remove(token);
             }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
