@@ -35,7 +35,7 @@ pub(crate) enum Mail {
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
@@ -75,8 +75,9 @@ pub(crate) struct HandOver {
 
 /// The question for a slice of retained messages.
 pub(crate) struct RetainedAsk {
-    /// The asker's name for the scan.
-    pub scan: u32,
+    /// The asker's session and name for the question.
+    pub session: u32,
+    pub asked: u64,
     pub filter: Box<str>,
     /// The last topic of the slice before.
     pub after: Option<Cursor>,
@@ -84,7 +85,9 @@ pub(crate) struct RetainedAsk {
 
 /// A slice of retained messages.
 pub(crate) struct RetainedFound {
-    pub scan: u32,
+    /// Those of the question.
+    pub session: u32,
+    pub asked: u64,
     pub messages: Vec<Message>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,
