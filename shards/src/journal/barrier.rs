@@ -4,6 +4,9 @@
 //! where it stood when what the turn appended had been written to it, and every shard that the turn forwarded messages to has
 //! said that those are safe. Barriers open in their order, so that one number says for everything whether it may leave.
 //!
+//! What another shard is told of its own messages waits for this shard's log alone, and for what those messages made this shard
+//! pass on: were it behind a barrier, two shards whose clients publish to one another would wait for each other for ever.
+//!
 //! Depends on `ringtail-storage` for [`Durable`], which only a log can make: without one no barrier opens.
 
 use crate::{ShardId, ShardSet};
@@ -35,9 +38,13 @@ pub(crate) struct Barriers {
     asked: bool,
     /// What the turn sent to other shards and has to wait for.
     needs: [ShardSet; 2],
-    /// The shards that this turn took messages of.
-    answers: [ShardSet; 2],
+    /// The shards that the publication under way was sent to and has to wait for.
+    passed_on: [ShardSet; 2],
+    /// The shards that this turn took messages of, with those that the messages were passed on to.
+    taken: Vec<(ShardId, Lane, [ShardSet; 2])>,
     closed: VecDeque<Barrier>,
+    /// What other shards are to be told, for each of them in its order.
+    answers: VecDeque<Answer>,
     /// By shard: what was sent to it, what it said is safe, and what was taken of it.
     counts: Box<[[Counts; 2]]>,
 }
@@ -54,7 +61,13 @@ struct Barrier {
     /// Where the log ended when the turn's records were in it; unknown until they are.
     upto: Option<Offset>,
     needs: Vec<Count>,
-    answers: Vec<Count>,
+}
+
+/// So many of another shard's messages are safe, once the log ends behind `upto` and those that were passed on are safe.
+struct Answer {
+    told: Count,
+    upto: Option<Offset>,
+    needs: Vec<Count>,
 }
 
 impl Barriers {
@@ -64,8 +77,10 @@ impl Barriers {
             opened: 0,
             asked: false,
             needs: Default::default(),
-            answers: Default::default(),
+            passed_on: Default::default(),
+            taken: Vec::new(),
             closed: VecDeque::new(),
+            answers: VecDeque::new(),
             counts: vec![Default::default(); usize::from(shards)].into(),
         }
     }
@@ -86,7 +101,13 @@ impl Barriers {
         self.counts[usize::from(to)][lane as usize].sent += 1;
         if wait {
             self.needs[lane as usize].insert(to);
+            self.passed_on[lane as usize].insert(to);
         }
+    }
+
+    /// A publication begins.
+    pub(crate) fn begin_publication(&mut self) {
+        self.passed_on = Default::default();
     }
 
     /// True when this turn waits for another shard.
@@ -97,8 +118,13 @@ impl Barriers {
     /// A message of another shard was taken, which wants to know when it is safe.
     pub(crate) fn taken(&mut self, from: ShardId, lane: Lane) {
         self.counts[usize::from(from)][lane as usize].taken += 1;
-        self.answers[lane as usize].insert(from);
-        self.asked = true;
+        let passed_on = std::mem::take(&mut self.passed_on);
+        match self.taken.iter_mut().find(|(other, of, _)| (*other, *of) == (from, lane)) {
+            Some((.., to)) => {
+                LANES.into_iter().for_each(|lane| to[lane as usize] = to[lane as usize].union(passed_on[lane as usize]))
+            }
+            None => self.taken.push((from, lane, passed_on)),
+        }
     }
 
     /// Another shard says how many of this one's messages are safe.
@@ -109,47 +135,75 @@ impl Barriers {
 
     /// The turn is over.
     pub(crate) fn end_turn(&mut self) {
-        let (needs, answers) = (std::mem::take(&mut self.needs), std::mem::take(&mut self.answers));
-        if !std::mem::take(&mut self.asked) {
-            return;
+        let needs = std::mem::take(&mut self.needs);
+        for (from, lane, passed_on) in std::mem::take(&mut self.taken) {
+            let told = (from, lane, self.counts[usize::from(from)][lane as usize].taken);
+            self.answers.push_back(Answer { told, upto: None, needs: self.sent_to(passed_on) });
         }
-        let needs = self.count(needs, |counts| counts.sent);
-        let answers = self.count(answers, |counts| counts.taken);
-        self.closed.push_back(Barrier { id: self.current, upto: None, needs, answers });
-        self.current += 1;
+        if std::mem::take(&mut self.asked) {
+            self.closed.push_back(Barrier { id: self.current, upto: None, needs: self.sent_to(needs) });
+            self.current += 1;
+        }
     }
 
-    fn count(&self, shards: [ShardSet; 2], count: impl Fn(&Counts) -> u64) -> Vec<Count> {
-        let lanes = LANES.into_iter().zip(shards);
-        let each = lanes.flat_map(|(lane, shards)| shards.map(move |shard| (shard, lane)));
-        each.map(|(shard, lane)| (shard, lane, count(&self.counts[usize::from(shard)][lane as usize]))).collect()
+    /// All that these shards were sent so far.
+    fn sent_to(&self, shards: [ShardSet; 2]) -> Vec<Count> {
+        let each = LANES.into_iter().zip(shards).flat_map(|(lane, shards)| shards.map(move |shard| (shard, lane)));
+        each.map(|(shard, lane)| (shard, lane, self.counts[usize::from(shard)][lane as usize].sent)).collect()
     }
 
     /// Everything that the turns so far appended is in the log, which ends at `tail`.
     pub(crate) fn written(&mut self, tail: Offset) {
-        for barrier in self.closed.iter_mut().rev().take_while(|barrier| barrier.upto.is_none()) {
-            barrier.upto = Some(tail);
-        }
+        let barriers = self.closed.iter_mut().rev().map(|barrier| &mut barrier.upto);
+        barriers.take_while(|upto| upto.is_none()).for_each(|upto| *upto = Some(tail));
+        let answers = self.answers.iter_mut().rev().map(|answer| &mut answer.upto);
+        answers.take_while(|upto| upto.is_none()).for_each(|upto| *upto = Some(tail));
     }
 
     /// Opens what can be opened, and says which shards are to be told how many of their messages are safe.
-    pub(crate) fn open(&mut self, durable: Durable, mut tell: impl FnMut(Count)) -> bool {
+    pub(crate) fn open(&mut self, durable: Durable, tell: impl FnMut(Count)) -> bool {
+        self.answer(durable, tell);
         let before = self.opened;
         while let Some(barrier) = self.closed.front() {
-            let here = barrier.upto.is_some_and(|upto| durable.reaches(upto));
-            let safe = |shard: ShardId, lane: Lane| self.counts[usize::from(shard)][lane as usize].safe;
-            if !here || barrier.needs.iter().any(|(shard, lane, sent)| safe(*shard, *lane) < *sent) {
+            if !reaches(durable, barrier.upto) || !self.are_safe(&barrier.needs) {
                 break;
             }
             self.opened = barrier.id;
-            barrier.answers.iter().copied().for_each(&mut tell);
             self.closed.pop_front();
         }
         self.opened > before
     }
 
+    /// Tells other shards what can be told. One that cannot be told yet keeps no other waiting.
+    fn answer(&mut self, durable: Durable, mut tell: impl FnMut(Count)) {
+        let mut waiting = [ShardSet::default(); 2];
+        let on_disk = self.answers.iter().take_while(|answer| reaches(durable, answer.upto)).count();
+        let mut left = Vec::new();
+        for _ in 0..on_disk {
+            let Some(answer) = self.answers.pop_front() else { break };
+            let (to, lane, _) = answer.told;
+            let waits = &mut waiting[lane as usize];
+            if !waits.contains(to) && self.are_safe(&answer.needs) {
+                tell(answer.told);
+            } else {
+                waits.insert(to);
+                left.push(answer);
+            }
+        }
+        left.into_iter().rev().for_each(|answer| self.answers.push_front(answer));
+    }
+
+    fn are_safe(&self, needs: &[Count]) -> bool {
+        needs.iter().all(|(shard, lane, sent)| self.counts[usize::from(*shard)][*lane as usize].safe >= *sent)
+    }
+
     /// True when something waits for the log.
     pub(crate) fn wait_for_log(&self) -> bool {
         self.closed.back().is_some_and(|barrier| barrier.upto.is_none())
+            || self.answers.back().is_some_and(|answer| answer.upto.is_none())
     }
+}
+
+fn reaches(durable: Durable, upto: Option<Offset>) -> bool {
+    upto.is_some_and(|upto| durable.reaches(upto))
 }

@@ -35,6 +35,7 @@ impl Journal {
     pub(crate) fn begin_publication(&mut self) {
         self.touched = false;
         self.refused = false;
+        self.barriers.begin_publication();
     }
 
     /// Whether the publication changed what is kept, here or on a shard that is waited for.
