@@ -7,10 +7,14 @@
 //! What another shard is told of its own messages waits for this shard's log alone, and for what those messages made this shard
 //! pass on: were it behind a barrier, two shards whose clients publish to one another would wait for each other for ever.
 //!
+//! An identifier of QoS 2 whose message went to other shards is written last, when the message is safe there. Were it on disk
+//! first, a crash in between would leave a broker that takes the message sent again for one that it has delivered.
+//!
 //! Depends on `ringtail-storage` for [`Durable`], which only a log can make: without one no barrier opens.
 
 use crate::{ShardId, ShardSet};
-use ringtail_storage::{Durable, Offset};
+use ringtail_mqtt::packet::PacketId;
+use ringtail_storage::{Durable, Offset, Reserved};
 use std::collections::VecDeque;
 
 /// The number of a barrier; they grow.
@@ -42,7 +46,11 @@ pub(crate) struct Barriers {
     passed_on: [ShardSet; 2],
     /// The shards that this turn took messages of, with those that the messages were passed on to.
     taken: Vec<(ShardId, Lane, [ShardSet; 2])>,
+    /// Identifiers that this turn took, to be written when what the turn sent is safe.
+    held: Vec<HeldLater>,
     closed: VecDeque<Barrier>,
+    /// Barriers that have such identifiers.
+    holding: usize,
     /// What other shards are to be told, for each of them in its order.
     answers: VecDeque<Answer>,
     /// By shard: what was sent to it, what it said is safe, and what was taken of it.
@@ -61,6 +69,14 @@ struct Barrier {
     /// Where the log ended when the turn's records were in it; unknown until they are.
     upto: Option<Offset>,
     needs: Vec<Count>,
+    held: Vec<HeldLater>,
+}
+
+/// A QoS 2 identifier of a session, with the room that its record will take.
+pub(super) struct HeldLater {
+    pub session: u64,
+    pub packet_id: PacketId,
+    pub reserved: Reserved,
 }
 
 /// So many of another shard's messages are safe, once the log ends behind `upto` and those that were passed on are safe.
@@ -79,7 +95,9 @@ impl Barriers {
             needs: Default::default(),
             passed_on: Default::default(),
             taken: Vec::new(),
+            held: Vec::new(),
             closed: VecDeque::new(),
+            holding: 0,
             answers: VecDeque::new(),
             counts: vec![Default::default(); usize::from(shards)].into(),
         }
@@ -108,6 +126,17 @@ impl Barriers {
     /// A publication begins.
     pub(crate) fn begin_publication(&mut self) {
         self.passed_on = Default::default();
+    }
+
+    /// True when the publication under way waits for another shard.
+    pub(crate) fn is_passed_on(&self) -> bool {
+        self.passed_on.iter().any(|to| !to.is_empty())
+    }
+
+    /// The identifier of the publication under way, which waits for another shard, is to be written later.
+    pub(super) fn hold_later(&mut self, held: HeldLater) {
+        self.asked = true;
+        self.held.push(held);
     }
 
     /// True when this turn waits for another shard.
@@ -141,7 +170,9 @@ impl Barriers {
             self.answers.push_back(Answer { told, upto: None, needs: self.sent_to(passed_on) });
         }
         if std::mem::take(&mut self.asked) {
-            self.closed.push_back(Barrier { id: self.current, upto: None, needs: self.sent_to(needs) });
+            let held = std::mem::take(&mut self.held);
+            self.holding += usize::from(!held.is_empty());
+            self.closed.push_back(Barrier { id: self.current, upto: None, needs: self.sent_to(needs), held });
             self.current += 1;
         }
     }
@@ -152,10 +183,24 @@ impl Barriers {
         each.map(|(shard, lane)| (shard, lane, self.counts[usize::from(shard)][lane as usize].sent)).collect()
     }
 
+    /// The identifiers whose time has come: to be written before [`Self::written`] is called next.
+    pub(super) fn take_held(&mut self) -> Vec<HeldLater> {
+        let mut due = Vec::new();
+        for at in 0..if self.holding > 0 { self.closed.len() } else { 0 } {
+            if !self.closed[at].held.is_empty() && self.are_safe(&self.closed[at].needs) {
+                self.closed[at].upto = None;
+                due.append(&mut self.closed[at].held);
+                self.holding -= 1;
+            }
+        }
+        due
+    }
+
     /// Everything that the turns so far appended is in the log, which ends at `tail`.
     pub(crate) fn written(&mut self, tail: Offset) {
-        let barriers = self.closed.iter_mut().rev().map(|barrier| &mut barrier.upto);
-        barriers.take_while(|upto| upto.is_none()).for_each(|upto| *upto = Some(tail));
+        // Those in the middle that are not known had identifiers to write.
+        let barriers = self.closed.iter_mut().map(|barrier| &mut barrier.upto);
+        barriers.filter(|upto| upto.is_none()).for_each(|upto| *upto = Some(tail));
         let answers = self.answers.iter_mut().rev().map(|answer| &mut answer.upto);
         answers.take_while(|upto| upto.is_none()).for_each(|upto| *upto = Some(tail));
     }
@@ -165,7 +210,7 @@ impl Barriers {
         self.answer(durable, tell);
         let before = self.opened;
         while let Some(barrier) = self.closed.front() {
-            if !reaches(durable, barrier.upto) || !self.are_safe(&barrier.needs) {
+            if !barrier.held.is_empty() || !reaches(durable, barrier.upto) || !self.are_safe(&barrier.needs) {
                 break;
             }
             self.opened = barrier.id;

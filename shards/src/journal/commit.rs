@@ -1,6 +1,7 @@
 //! Commits: from what is pending to the disk, one at a time, on the shard's ring.
 
-use super::barrier::Count;
+use super::barrier::{Count, HeldLater};
+use super::pending::{Pending, What};
 use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
@@ -39,6 +40,9 @@ impl Journal {
         }
         self.barriers.end_turn();
         if self.writing.is_none() && !self.failed {
+            for HeldLater { session, packet_id, reserved } in self.barriers.take_held() {
+                self.pending.push(Pending { what: What::Held { packet_id }, key: session, reserved: Some(reserved) });
+            }
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
                 if self.pending.is_empty() {

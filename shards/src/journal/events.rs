@@ -3,6 +3,7 @@
 //! Each call notes what is to be written and sets room aside for it, so that a full disk is an answer now and not a surprise
 //! at the commit.
 
+use super::barrier::HeldLater;
 use super::pending::{Pending, What};
 use super::record::{self, SessionBody};
 use super::state::{Entry, MessageLog, SessionLog, Stage};
@@ -227,7 +228,11 @@ impl Journal {
             session.inbound.insert(packet_id, None);
             self.touched = true;
         }
-        self.push(What::Held { packet_id }, key, reserved);
+        if self.barriers.is_passed_on() {
+            self.barriers.hold_later(HeldLater { session: key, packet_id, reserved });
+        } else {
+            self.push(What::Held { packet_id }, key, reserved);
+        }
         Ok(())
     }
 
