@@ -32,6 +32,9 @@ impl PendingWill {
             return Err(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-13]
         }
         super::publish::check_levels(will.topic_name, limits)?;
+        if let Some(reason) = super::publish::refusal(will.topic_name, &will.properties, will.payload, limits) {
+            return Err(reason);
+        }
         Self::new(will).map(Some)
     }
 
@@ -154,6 +157,13 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Millis {
         if self.connected { self.keep_alive_until() } else { self.will_at().min(self.expires_at()) }
+    }
+
+    /// The client may have sent something that was not read, because it is held back: its Keep Alive begins anew.
+    pub fn restart_keep_alive(&mut self, now: Millis) {
+        if self.connected {
+            self.since = now;
+        }
     }
 
     /// The time is `now`; see [`Session::poll_timeout`].
