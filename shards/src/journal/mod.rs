@@ -86,6 +86,8 @@ pub(crate) struct Journal {
     writing: Option<Commit<DiskFile>>,
     syncing: Option<Commit<DiskFile>>,
     sync_at: Millis,
+    /// When a full log asks for room again.
+    retry_at: Millis,
     /// Something was written that no sync has followed.
     unsynced: bool,
     /// Commits that are over.
@@ -132,6 +134,7 @@ impl Journal {
             writing: None,
             syncing: None,
             sync_at: Millis::default(),
+            retry_at: Millis::default(),
             unsynced: false,
             commits: 0,
             scratch: Vec::new(),

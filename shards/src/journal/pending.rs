@@ -61,6 +61,9 @@ pub(super) enum What {
     },
 }
 
+/// Messages that one record says are done: 32 KiB, which fits the smallest segment.
+const DONE_MAX: usize = 4096;
+
 impl Journal {
     /// Puts everything that is pending, and still holds, into the log; without `retained`, all but retained messages. What the
     /// log refuses stays pending, and everything behind it, so that the order holds.
@@ -231,17 +234,19 @@ impl Journal {
 
     fn write_done(&mut self, key: u64) -> Result<(), AppendError> {
         let Some(session) = self.state.sessions.get_mut(&key) else { return Ok(()) };
-        if session.done.is_empty() {
-            return Ok(());
-        }
         let mut body = std::mem::take(&mut self.scratch);
-        body.clear();
-        session.done.iter().for_each(|sequence| body.extend_from_slice(&sequence.to_le_bytes()));
-        let written = self.log.append_tombstone(kind::DONE, key, &[&body]);
+        let mut written = Ok(());
+        while written.is_ok() && !session.done.is_empty() {
+            let rest = session.done.len().saturating_sub(DONE_MAX);
+            body.clear();
+            session.done[rest..].iter().for_each(|sequence| body.extend_from_slice(&sequence.to_le_bytes()));
+            written = self.log.append_tombstone(kind::DONE, key, &[&body]).map(drop);
+            if written.is_ok() {
+                session.done.truncate(rest);
+            }
+        }
         self.scratch = body;
-        written?;
-        session.done.clear();
-        Ok(())
+        written
     }
 
     fn write_retained(
