@@ -21,6 +21,39 @@ pub enum Pacing {
     Throughput,
 }
 
+/// When what a client was promised is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// Before it is promised: an acknowledgement waits for the disk.
+    #[default]
+    Always,
+    /// Within the interval: a loss of power loses what the interval promised, a crash of the process nothing.
+    Interval,
+    /// When the kernel sees fit: a loss of power loses what it had not written, a crash of the process nothing.
+    Never,
+}
+
+/// How durable sessions and retained messages are kept.
+#[cfg(not(loom))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// See [`Sync`].
+    pub sync: Sync,
+    /// The interval of [`Sync::Interval`], milliseconds.
+    pub sync_interval_ms: u32,
+    /// Bytes of a segment of a shard's log.
+    pub segment_bytes: u64,
+    /// Bytes that the log of one shard may take on disk; at least four segments.
+    pub limit_bytes: u64,
+}
+
+#[cfg(not(loom))]
+impl Default for Storage {
+    fn default() -> Self {
+        Self { sync: Sync::Always, sync_interval_ms: 1_000, segment_bytes: 64 << 20, limit_bytes: 64 << 30 }
+    }
+}
+
 /// Everything that a set of shards needs to know.
 #[cfg(not(loom))]
 #[derive(Clone, Debug)]
@@ -59,6 +92,8 @@ pub struct Config {
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
     pub storage_dir: Option<PathBuf>,
+    /// How the data folder is used.
+    pub storage: Storage,
 }
 
 /// Most shards of one process: the width of a set of shards ([`crate::ShardSet`]).
@@ -85,6 +120,7 @@ impl Default for Config {
             shared_strategy: Strategy::default(),
             limits: Limits::default(),
             storage_dir: None,
+            storage: Storage::default(),
         }
     }
 }

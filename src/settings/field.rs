@@ -4,7 +4,7 @@ use super::kind::Kind;
 use super::value::Value;
 use ringtail_mqtt::limits::QueuePolicy;
 use ringtail_mqtt::packet::QoS;
-use ringtail_shards::config::Pacing;
+use ringtail_shards::config::{Pacing, Sync};
 use ringtail_shards::routing::Strategy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -94,6 +94,11 @@ impl Named for Strategy {
 impl Named for Pacing {
     const NAMES: &'static [(&'static str, Self)] =
         &[("latency", Self::Latency), ("balanced", Self::Balanced), ("throughput", Self::Throughput)];
+}
+
+impl Named for Sync {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("always", Self::Always), ("interval", Self::Interval), ("never", Self::Never)];
 }
 
 impl Named for QueuePolicy {

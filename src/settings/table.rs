@@ -5,7 +5,7 @@ use super::kind::Kind;
 use super::value::Value;
 use super::{LogFormat, Settings};
 use ringtail_mqtt::limits::QueuePolicy;
-use ringtail_shards::config::{Pacing, SHARDS_MAX};
+use ringtail_shards::config::{Pacing, SHARDS_MAX, Sync};
 use ringtail_shards::routing::Strategy;
 use std::sync::LazyLock;
 use tracing::level_filters::LevelFilter;
@@ -195,8 +195,20 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "Bytes of the retained messages that one shard keeps.";
 
     "storage.dir", config.storage_dir, Kind::Folder, Restart,
-        "The data folder, made if it is missing. Nothing is kept in it yet: with or without it everything is in memory and \
-         gone after a stop.";
+        "The data folder, made if it is missing: durable sessions with their subscriptions and messages, and retained \
+         messages. Without it everything is in memory and gone after a stop.";
+    "storage.sync", config.storage.sync, Kind::Choice(names::<Sync>), Restart,
+        "When what is acknowledged is on disk: before the acknowledgement leaves (always), within sync_interval_ms \
+         (interval), or when the kernel writes it (never). The latter two lose with a loss of power what was not written; \
+         none loses anything when the program crashes or is killed.";
+    "storage.sync_interval_ms", config.storage.sync_interval_ms, number(1, 3_600_000, "milliseconds"), Restart,
+        "The interval of sync = \"interval\".";
+    "storage.segment_bytes", config.storage.segment_bytes, size(1 << 20, 1 << 30), Restart,
+        "Size of one file of a log. A message of more than half of it is not kept for a durable session and not retained: \
+         the publisher is told Quota exceeded.";
+    "storage.limit_bytes", config.storage.limit_bytes, size(4 << 20, 1 << 50), Restart,
+        "Bytes that the log of one shard may take on disk, at least four segments. At the limit what would have to be kept \
+         is refused with Quota exceeded, and everything else goes on.";
 
     "log.level", log_level, Kind::Choice(names::<LevelFilter>), Live,
         "How much is logged. RINGTAIL_LOG in the environment beats it, and may name parts of the program, such as \

@@ -51,6 +51,12 @@ impl Kind {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
     }
 
+    /// The kind of this number, which the compiler checks.
+    pub const fn of<const NUMBER: u8>() -> Kind {
+        const { assert!(NUMBER >= 1 && NUMBER < VOID, "a kind is a number from 1 to 125") };
+        Kind(NUMBER)
+    }
+
     /// The number that was given to [`Kind::new`].
     pub const fn number(self) -> u8 {
         self.0

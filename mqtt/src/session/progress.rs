@@ -125,6 +125,12 @@ impl Session {
         ledger.restore(packet_id);
     }
 
+    /// When its connection went; `None` while it has one.
+    #[must_use]
+    pub fn detached_at(&self) -> Option<Millis> {
+        (!self.connected).then_some(self.since)
+    }
+
     /// The will that is still to be published, with its Will Delay Interval and its Message Expiry Interval, seconds.
     #[must_use]
     pub fn pending_will(&self) -> Option<(&Message, u32, Option<u32>)> {

@@ -8,6 +8,7 @@ use ringtail_mqtt::time::Millis;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -50,9 +51,9 @@ struct Topic(Text<38>);
 
 const _: () = assert!(size_of::<Topic>() == 40);
 
-/// The retained messages, in the order of their topics.
-pub struct Retained {
-    messages: BTreeMap<Topic, Rc<Message>>,
+/// The retained messages, in the order of their topics, each with a note of the owner's.
+pub struct Retained<N = ()> {
+    messages: BTreeMap<Topic, Kept<N>>,
     bytes: u64,
     /// How many of them expire at some time.
     expiring: usize,
@@ -60,7 +61,13 @@ pub struct Retained {
     bytes_max: u64,
 }
 
-impl Retained {
+/// A message, and what the owner notes about its topic.
+struct Kept<N> {
+    message: Rc<Message>,
+    note: N,
+}
+
+impl<N: Default> Retained<N> {
     /// An empty store of at most so many messages and bytes ([`Message::memory_bytes`]).
     #[must_use]
     pub fn new(messages_max: u64, bytes_max: u64) -> Self {
@@ -85,13 +92,13 @@ impl Retained {
         self.bytes
     }
 
-    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload
-    /// means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
+    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5]; the topic keeps its note, which is returned.
+    /// That an empty payload means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
     ///
     /// # Errors
     /// [`Full`]; the topic's old message stays.
-    pub fn set(&mut self, message: Rc<Message>) -> Result<Option<Rc<Message>>, Full> {
-        let old_bytes = self.messages.get(message.topic_name().as_bytes()).map(|old| old.memory_bytes() as u64);
+    pub fn set(&mut self, message: Rc<Message>) -> Result<&mut N, Full> {
+        let old_bytes = self.messages.get(message.topic_name().as_bytes()).map(|old| old.message.memory_bytes() as u64);
         if old_bytes.is_none() && self.messages.len() as u64 >= self.messages_max {
             return Err(Full::Messages);
         }
@@ -101,23 +108,35 @@ impl Retained {
         }
         self.bytes = bytes;
         self.expiring += usize::from(expires(&message));
-        let old = self.messages.insert(Topic(message.topic_name().as_bytes().into()), message);
-        self.expiring -= usize::from(old.as_deref().is_some_and(expires));
-        Ok(old)
+        let kept = match self.messages.entry(Topic(message.topic_name().as_bytes().into())) {
+            Entry::Vacant(entry) => entry.insert(Kept { message, note: N::default() }),
+            Entry::Occupied(entry) => {
+                let kept = entry.into_mut();
+                self.expiring -= usize::from(expires(&kept.message));
+                kept.message = message;
+                kept
+            }
+        };
+        Ok(&mut kept.note)
+    }
+
+    /// The note of a topic, whether its message has expired or not.
+    pub fn note_mut(&mut self, topic_name: &str) -> Option<(&Rc<Message>, &mut N)> {
+        self.messages.get_mut(topic_name.as_bytes()).map(|kept| (&kept.message, &mut kept.note))
     }
 
     /// Removes the message of a topic [MQTT-3.3.1-6].
-    pub fn remove(&mut self, topic_name: &str) -> Option<Rc<Message>> {
-        let old = self.messages.remove(topic_name.as_bytes())?;
-        self.bytes -= old.memory_bytes() as u64;
-        self.expiring -= usize::from(expires(&old));
-        Some(old)
+    pub fn remove(&mut self, topic_name: &str) -> Option<(Rc<Message>, N)> {
+        let Kept { message, note } = self.messages.remove(topic_name.as_bytes())?;
+        self.bytes -= message.memory_bytes() as u64;
+        self.expiring -= usize::from(expires(&message));
+        Some((message, note))
     }
 
     /// The message of a topic, unless it has expired.
     #[must_use]
     pub fn get(&self, topic_name: &str, now: Millis) -> Option<&Rc<Message>> {
-        self.messages.get(topic_name.as_bytes()).filter(|message| message.expires_at > now)
+        self.messages.get(topic_name.as_bytes()).map(|kept| &kept.message).filter(|message| message.expires_at > now)
     }
 
     /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, for one slice; what it
@@ -153,7 +172,7 @@ impl Retained {
         let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
         let mut last = None;
-        for (topic, message) in range.by_ref().take(slice.topics_max.max(1)) {
+        for (topic, Kept { message, .. }) in range.by_ref().take(slice.topics_max.max(1)) {
             // [MQTT-4.7.2-1]
             let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");
             if !spared && message.expires_at > now && filter_matches(filter.as_bytes(), topic.as_bytes()) {
@@ -176,7 +195,7 @@ impl Retained {
         cursor: Option<&Cursor>,
         slice_max: usize,
         now: Millis,
-        mut expired: impl FnMut(Rc<Message>),
+        mut expired: impl FnMut((Rc<Message>, N)),
     ) -> Option<Cursor> {
         if self.expiring == 0 {
             return None;
@@ -185,7 +204,7 @@ impl Retained {
         let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut gone = Vec::new();
         let mut last = None;
-        for (topic, message) in range.by_ref().take(slice_max.max(1)) {
+        for (topic, Kept { message, .. }) in range.by_ref().take(slice_max.max(1)) {
             if message.expires_at <= now {
                 gone.push(Rc::clone(message));
             }

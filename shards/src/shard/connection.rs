@@ -4,6 +4,7 @@
 //! buffer (the outbox borrows one from the pool when there is something to say).
 
 use crate::arena::Arena;
+use crate::shard::fence::HeldBack;
 use crate::shard::pool::Pool;
 use crate::wire::Slot;
 use ringtail_mqtt::outbox::Outbox;
@@ -51,9 +52,11 @@ pub(crate) struct Connection {
     /// The start of a packet whose end has not come.
     pub partial: Vec<u8>,
     pub outbox: Outbox,
+    /// What may not leave before a barrier of the log is open.
+    pub held_back: Option<Box<HeldBack>>,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 128, "an idle connection costs what this struct costs");
+const _: () = assert!(size_of::<Connection>() <= 136, "an idle connection costs what this struct costs");
 
 impl Connection {
     pub(crate) fn new(slot: Slot, peer: SocketAddr, deadline: Millis) -> Self {
@@ -73,6 +76,7 @@ impl Connection {
             peer,
             partial: Vec::new(),
             outbox: Outbox::default(),
+            held_back: None,
         }
     }
 }

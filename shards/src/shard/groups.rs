@@ -4,6 +4,7 @@
 //! (nobody connected, or window and outbox full) passes it on; when no shard has an able member, the message is queued for
 //! one that is there, or that will be back.
 
+use crate::journal::Lane;
 use crate::shard::Core;
 use crate::shard::mail::{GroupForwarded, Mail, Publisher};
 use crate::shard::publish::Origin;
@@ -103,11 +104,19 @@ impl Core {
             publisher: to.publisher,
         };
         self.local.counters.publish_forwarded += 1;
-        self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos);
+        if self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos) {
+            // The shard may pass it on to any other.
+            self.note_sent(
+                pick.shard,
+                Lane::Messages,
+                !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
+            );
+        }
     }
 
     /// Another shard picked this one.
-    pub(crate) fn take_group_forwarded(&mut self, forwarded: GroupForwarded) {
+    pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
+        self.begin_publication();
         let GroupForwarded { message, topic_hash, group, choice, passed_over, last_resort, publisher } = forwarded;
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
@@ -119,6 +128,7 @@ impl Core {
         } else {
             self.give_to_group(to, pick);
         }
+        self.answer_publication(from, Lane::Messages, publisher);
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),
@@ -144,6 +154,7 @@ impl Core {
             subscription_ids: if member.subscription_id == 0 { &[] } else { &ids },
         };
         local.deliver(member.session, &mut Outgoing::new(*message, encoder), &options);
+        local.end_message();
         true
     }
 }

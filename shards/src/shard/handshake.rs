@@ -84,7 +84,7 @@ impl Core {
                 self.local.count_pumped(pumped);
                 self.file_timer(session);
                 self.set_members_online(session, true);
-                Flow::Continue
+                self.keep_session(session)
             }
             Err(reason) => {
                 self.unbind(number);
@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Answers a CONNECT with a refusal and closes.
-    fn refuse_connect(&mut self, number: u32, reason: ReasonCode) {
+    pub(crate) fn refuse_connect(&mut self, number: u32, reason: ReasonCode) {
         let Some(connection) = self.local.connections.get(number) else { return };
         tracing::debug!(shard = self.id, peer = %connection.peer, ?reason, "CONNECT refused");
         self.local.counters.connections_refused_connect += 1;

@@ -18,6 +18,8 @@ const BUSY_ABOVE_PERCENT: u64 = 85;
 const BUSY_BELOW_PERCENT: u64 = 60;
 /// The step.
 const PACE_STEP_US: u32 = 10;
+/// How long the journal waits at least before it tries again what it could not do, milliseconds.
+const JOURNAL_MS: u64 = 10;
 /// How often a stopping shard looks whether its time is over, milliseconds.
 const STOPPING_LOOKS_MS: u64 = 50;
 
@@ -113,6 +115,8 @@ impl Core {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        let journal_ms = self.journal_turn().map(|at| at.0.saturating_sub(self.local.now.0).max(JOURNAL_MS));
+        let ms = ms.into_iter().chain(journal_ms).min();
         let stopping_ms = self.stopping.then_some(STOPPING_LOOKS_MS);
         ms.or(stopping_ms).map(Duration::from_millis)
     }

@@ -145,13 +145,17 @@ impl Core {
         let Some(entry) = local.sessions.get_mut(session) else { return Flow::Stop };
         let Some(outbox) = local.connections.writable(number, &mut local.pool) else { return Flow::Stop };
         match entry.session.receive(packet, &local.limits, now, outbox) {
-            Action::None => Flow::Continue,
+            Action::None => {
+                self.local.note_progress(session);
+                Flow::Continue
+            }
             Action::Publish(inbound) => self.take_publish(number, session, &inbound),
             Action::Subscribe(subscribe) => self.take_subscribe(number, session, &subscribe),
             Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
             Action::Pump => {
                 self.local.pump(session);
                 self.wake_scan(session);
+                self.local.note_progress(session);
                 Flow::Continue
             }
             Action::Auth(_) => {
@@ -185,6 +189,14 @@ impl Core {
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
             let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+            let reason = match self.keep_promise(number, session, packet_id, inbound.qos) {
+                Ok(()) => reason,
+                Err(refusal) if self.can_refuse(number) => refusal,
+                Err(_) => {
+                    self.refuse_publisher(number);
+                    return Flow::Stop;
+                }
+            };
             self.acknowledge(number, packet_id, inbound.qos, reason);
         }
         self.hold_for_full(number);

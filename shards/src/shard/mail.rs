@@ -1,5 +1,6 @@
 //! What shards say to each other through the mesh.
 
+use crate::journal::Lane;
 use crate::routing::{Announcement, Cursor};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
@@ -19,13 +20,19 @@ pub(crate) enum Mail {
     /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
     HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
-    Retain(Box<Message>),
+    Retain(Box<(Message, Option<Publisher>)>),
     /// A subscriber asks for a slice of retained messages.
     RetainedAsk(Box<RetainedAsk>),
     /// A slice of retained messages.
     RetainedFound(Box<RetainedFound>),
     /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
     Hold(Publisher),
+    /// So many of the receiving shard's messages to the sender, counted from the start, are safe there.
+    Safe(Lane, u64),
+    /// The sender has durable sessions from now on, or has none any more.
+    Durable(bool),
+    /// What the publisher sent could not be kept: it must not be acknowledged.
+    Refused(Publisher),
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.

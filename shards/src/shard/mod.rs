@@ -6,8 +6,10 @@
 
 mod clock;
 mod connection;
+mod durable;
 mod ended;
 mod ending;
+mod fence;
 mod groups;
 mod handshake;
 mod holds;
@@ -34,11 +36,12 @@ pub(crate) use clock::Clock;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
 
-use crate::ShardId;
 use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
+use crate::home::Homes;
+use crate::journal::SavedRetained;
 use crate::mesh::Port;
-use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions, hash_topic};
+use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
 use crate::shard::connection::{Connection, Phase};
 use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
@@ -49,6 +52,7 @@ use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
+use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
@@ -83,15 +87,14 @@ pub(crate) struct Core {
     pub shards: u8,
     /// Keys the hash of topics; the same on every shard.
     pub seed: Seed,
-    /// Keys the placement of client ids and retained topics, which must outlive the process.
-    pub home_seed: Seed,
+    pub homes: Homes,
     pub config: Arc<Config>,
     pub local: Local,
     pub subscriptions: Subscriptions,
     pub shared: Shared,
     pub matches: Matches,
     pub remote: Remote,
-    pub retained: Retained,
+    pub retained: SavedRetained,
     pub scans: Scans,
     pub holds: Holds,
     pub ended: Ended,
@@ -115,6 +118,10 @@ pub(crate) struct Core {
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
     pub sweep_at: Millis,
+    /// A job that cleans the log is under way.
+    pub cleaning: bool,
+    /// Shards that have durable sessions.
+    pub durable_shards: ShardSet,
     /// The shard says goodbye and takes nothing new.
     pub stopping: bool,
 }
@@ -147,7 +154,7 @@ impl Core {
             id,
             shards: config.shards as u8,
             seed,
-            home_seed: Seed::new(HOME_KEY),
+            homes: Homes::new(config.shards as u8),
             local: Local::new(Sessions::new(seed), limits, now),
             subscriptions: Subscriptions::new(seed),
             matches: Matches::default(),
@@ -170,6 +177,8 @@ impl Core {
             inbox: Vec::new(),
             next_inbox: Vec::new(),
             groups: Vec::new(),
+            cleaning: false,
+            durable_shards: ShardSet::default(),
             stopping: false,
             config,
         }
@@ -183,14 +192,14 @@ impl Core {
         number
     }
 
-    /// The shard that a client id belongs to. The same on every run with as many shards.
+    /// The shard that a client id belongs to.
     pub(crate) fn home_of(&self, client_id: &str) -> ShardId {
-        (hash_topic(&self.home_seed, client_id) % u64::from(self.shards)) as ShardId
+        self.homes.of(client_id)
     }
 
-    /// The shard that keeps the retained message of a topic. The same on every run with as many shards.
+    /// The shard that keeps the retained message of a topic.
     pub(crate) fn keeper_of(&self, topic_name: &str) -> ShardId {
-        (hash_topic(&self.home_seed, topic_name) % u64::from(self.shards)) as ShardId
+        self.homes.of(topic_name)
     }
 
     /// Sends mail that must not be lost: it waits in the overflow when the ring is full, and whoever caused it is held back.
@@ -212,7 +221,16 @@ impl Core {
 
     /// The counters, with those that are counts of what exists now.
     pub(crate) fn counted(&mut self) -> Counters {
+        let stats = self.local.journal.as_ref().map(|journal| (journal.stats(), journal.commits()));
         let counters = &mut self.local.counters;
+        if let Some((stats, commits)) = stats {
+            counters.storage_bytes = stats.disk_bytes;
+            counters.storage_live_bytes = stats.live_bytes;
+            counters.storage_appended_bytes = stats.appended_bytes;
+            counters.storage_moved_bytes = stats.moved_bytes;
+            counters.storage_syncs = stats.syncs;
+            counters.storage_commits = commits;
+        }
         counters.connections = self.local.connections.len() as u64;
         counters.sessions = self.local.sessions.len() as u64;
         counters.retained_messages = self.retained.len() as u64;
@@ -231,7 +249,3 @@ impl Core {
         Some(session)
     }
 }
-
-/// The key of [`Core::home_seed`]. Known to all: who chooses client ids to crowd one shard slows down that shard's clients
-/// only, and gains no more than by connecting as often.
-const HOME_KEY: [u64; 2] = [0x7269_6e67_7461_696c, 0x686f_6d65];

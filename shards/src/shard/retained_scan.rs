@@ -7,12 +7,14 @@
 //! for again when there is room: nothing is kept on the way.
 
 use crate::ShardId;
-use crate::routing::{Cursor, FilterId, Retained, Slice, has_wildcards, hash_topic};
+use crate::journal::{Lane, SavedRetained};
+use crate::routing::{Cursor, FilterId, Slice, has_wildcards, hash_topic};
 use crate::shard::Core;
 use crate::shard::local::Local;
-use crate::shard::mail::{Mail, RetainedAsk, RetainedFound};
+use crate::shard::mail::{Mail, Publisher, RetainedAsk, RetainedFound};
 use crate::shard::scans::{Current, Place};
 use ringtail_mqtt::message::{Message, MessageRef};
+use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
 use std::rc::Rc;
 
@@ -58,12 +60,12 @@ impl Core {
             return; // what makes room wakes the scan
         }
         let Self { scans, subscriptions, retained, local, .. } = self;
-        let (id, last, home_seed, shards) = (self.id, self.shards - 1, &self.home_seed, self.shards);
+        let (id, last, homes) = (self.id, self.shards - 1, self.homes);
         let begin = |filter| {
             subscriptions.subscriber(filter, session)?;
             let text = subscriptions.filter(filter)?;
             let everywhere = Place { shard: 0, last, after: None };
-            let keeper = (hash_topic(home_seed, text) % u64::from(shards)) as ShardId;
+            let keeper = homes.of(text);
             let of_topic = Place { shard: keeper, last: keeper, after: None };
             Some(if has_wildcards(text) { everywhere } else { of_topic })
         };
@@ -116,35 +118,44 @@ impl Core {
                 subscription_ids: if subscriber.subscription_id == 0 { &[] } else { &ids },
             };
             self.local.deliver(session, &mut Outgoing::from_shared(&message, &mut self.encoder), &options);
+            self.local.end_message();
         }
         self.local.full.clear();
     }
 
     /// Keeps, replaces or forgets the retained message of a topic, on the shard that keeps it.
-    pub(crate) fn retain(&mut self, message: &MessageRef<'_>) {
+    pub(crate) fn retain(&mut self, message: &MessageRef<'_>, publisher: Option<Publisher>) {
         let keeper = self.keeper_of(message.topic_name);
         let message = Message::from(*message);
         if keeper == self.id {
             self.take_retain(message);
         } else {
-            self.post(keeper, Mail::Retain(Box::new(message)));
+            let wait = message.qos > QoS::AtMostOnce;
+            self.post(keeper, Mail::Retain(Box::new((message, publisher))));
+            self.note_sent(keeper, Lane::Retained, wait);
         }
     }
 
+    /// A message to retain on this shard, from another.
+    pub(crate) fn take_retain_mail(&mut self, from: ShardId, message: Message, publisher: Option<Publisher>) {
+        self.begin_publication();
+        self.take_retain(message);
+        self.answer_publication(from, Lane::Retained, publisher);
+    }
+
     /// A message to retain on this shard.
-    pub(crate) fn take_retain(&mut self, message: Message) {
+    fn take_retain(&mut self, message: Message) {
         if message.payload().is_empty() {
-            self.retained.remove(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
-        } else if let Err(error) = self.retained.set(Rc::new(message)) {
-            self.local.counters.retained_refused_full += 1;
-            tracing::warn!(shard = self.id, "a retained message was not kept: {error}");
+            self.forget_retained(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+        } else {
+            self.keep_retained(Rc::new(message));
         }
     }
 }
 
 /// A slice of a shard's retained messages, small enough for a subscriber's outbox and queue.
 fn retained_slice(
-    retained: &Retained,
+    retained: &SavedRetained,
     local: &Local,
     filter: &str,
     after: Option<&Cursor>,

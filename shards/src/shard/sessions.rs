@@ -16,6 +16,8 @@ pub(crate) struct SessionEntry {
     pub connection: u32,
     /// When its entry of the timers comes up; [`Millis::NEVER`] when it has none.
     pub timer_at: Millis,
+    /// Its key in the log, or 0: it ends with its connection.
+    pub log: u64,
     /// Its subscriptions, ordinary and shared.
     pub memberships: Vec<Membership>,
 }
@@ -47,7 +49,8 @@ impl Sessions {
     /// Adds a session whose client id is not there yet.
     pub(crate) fn insert(&mut self, session: Session) -> u32 {
         let hash = hash_topic(&self.seed, session.client_id());
-        let entry = SessionEntry { session, connection: NONE, timer_at: Millis::NEVER, memberships: Vec::new() };
+        let entry =
+            SessionEntry { session, connection: NONE, timer_at: Millis::NEVER, log: 0, memberships: Vec::new() };
         let number = self.arena.insert(entry);
         self.by_client_id.insert(hash, Ref::new(hash, number));
         number

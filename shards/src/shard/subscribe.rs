@@ -85,6 +85,7 @@ impl Core {
         if full && !self.has_subscription(&filter, session) {
             return Err(ReasonCode::QuotaExceeded);
         }
+        self.keep_subscription(session, text, options, id)?;
         let existed = match filter.share {
             Some(share) => self.join(share, filter.filter, session, options, id),
             None => self.add_filter(filter.filter, session, options, id),
@@ -116,6 +117,7 @@ impl Core {
             };
             removed.insert(membership);
             reasons.push(ReasonCode::Success);
+            self.forget_subscription(session, text);
         }
         if let Some(entry) = self.local.sessions.get_mut(session) {
             entry.memberships.retain(|membership| !removed.contains(membership));
@@ -159,7 +161,7 @@ impl Core {
         joined.existed
     }
 
-    fn remember(&mut self, session: u32, membership: Membership) {
+    pub(crate) fn remember(&mut self, session: u32, membership: Membership) {
         self.local.counters.subscriptions += 1;
         if let Some(entry) = self.local.sessions.get_mut(session) {
             // Most sessions have one subscription, and there are many sessions.

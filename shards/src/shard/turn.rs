@@ -43,6 +43,7 @@ impl Shard {
                 return Ok(());
             }
             Self::start_sweep(&shard, &background);
+            Self::start_cleaning(&shard, &background);
             if !background.is_idle() {
                 yield_now().await;
             }
@@ -62,6 +63,7 @@ impl Shard {
         }
         let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
         if stopped {
+            self.close_journal()?;
             self.control.counters.store(&self.core.counted());
         }
         Ok(stopped)
@@ -79,6 +81,7 @@ impl Shard {
         self.handle();
         self.core.take_due_timers();
         let more = self.core.take_steps() || !self.core.inbox.is_empty();
+        self.end_turn();
         self.flush();
         self.idle.note(busy, more);
         Ok(())
@@ -118,7 +121,9 @@ impl Shard {
             }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
             Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
-            Event::Rung | Event::Connected { .. } | Event::Synced { .. } => {}
+            Event::Wrote { result, .. } => core.take_wrote(result, &mut self.wire),
+            Event::Synced { token, result } => core.take_synced(token, result),
+            Event::Rung | Event::Connected { .. } => {}
         }
     }
 
@@ -144,6 +149,7 @@ impl Shard {
 
     fn flush_connection(&mut self, number: u32) {
         let mesh_is_congested = !self.core.port.congested().is_empty();
+        let (opened, outbox_bytes_max) = (self.core.local.opened(), self.core.local.limits.outbox_bytes_max);
         let connections = &mut self.core.local.connections;
         let Some(connection) = connections.get_mut(number) else { return };
         connection.dirty = false;
@@ -155,9 +161,13 @@ impl Shard {
         if connection.sending || connection.phase == Phase::Closing {
             return;
         }
-        if let Some(bytes) = crate::shard::send::take_send(&mut connection.outbox) {
+        if let Some(bytes) = connection.take_send(opened, outbox_bytes_max) {
             connection.sending = true;
             self.wire.send(connection.slot, number, bytes);
+            return;
+        }
+        if !connection.is_silent() || connection.held_back.is_some() {
+            self.core.local.note_held_back(number);
             return;
         }
         // Nothing came of the buffer that the outbox was lent: an idle connection holds none.
@@ -235,7 +245,7 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) => changes.push((from, mail)),
                 mail => mails.push((from, mail)),
             });
         }
@@ -250,15 +260,21 @@ impl Core {
 
     fn take_mail(&mut self, from: ShardId, mail: Mail) {
         match mail {
-            Mail::Publish(forwarded) => self.take_forwarded(&forwarded),
-            Mail::Group(forwarded) => self.take_group_forwarded(*forwarded),
+            Mail::Publish(forwarded) => self.take_forwarded(from, &forwarded),
+            Mail::Group(forwarded) => self.take_group_forwarded(from, *forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
-            Mail::Retain(message) => self.take_retain(*message),
+            Mail::Retain(retain) => {
+                let (message, publisher) = *retain;
+                self.take_retain_mail(from, message, publisher);
+            }
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
+            Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
+            Mail::Durable(durable) => self.take_durable(from, durable),
+            Mail::Refused(publisher) => self.refuse_publisher(publisher.connection),
         }
     }
 
@@ -314,7 +330,10 @@ impl Core {
                 self.local.counters.connections_closed_keep_alive += 1;
                 self.disconnect(connection, ReasonCode::KeepAliveTimeout, DetachCause::Lost);
             }
-            Timeout::Will(will) => self.publish_will(&will),
+            Timeout::Will(will) => {
+                self.publish_will(&will);
+                self.note_session(number);
+            }
             Timeout::Expired(will) => {
                 self.local.counters.sessions_expired += 1;
                 if let Some(will) = will {
@@ -343,7 +362,7 @@ impl Core {
             return self.take_loss(number);
         }
         let session = connection.session;
-        if !connection.outbox.is_empty() || connection.phase == Phase::Draining {
+        if !connection.is_silent() || connection.held_back.is_some() || connection.phase == Phase::Draining {
             self.local.connections.mark_dirty(number);
         }
         if session != NONE {
@@ -367,7 +386,7 @@ impl Core {
     /// The connection is lost: without DISCONNECT, so its will is due [MQTT-3.1.2-8].
     fn take_loss(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
-        connection.outbox.clear();
+        connection.forget_packets();
         connection.over = true;
         if matches!(connection.phase, Phase::Connecting | Phase::Live) {
             self.local.counters.connections_closed_lost += 1;

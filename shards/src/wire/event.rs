@@ -102,6 +102,13 @@ pub enum Event {
     },
     /// Somebody rang: at least once since the last turn.
     Rung,
+    /// Bytes were written to a file, perhaps not all.
+    Wrote {
+        /// What was given to `write`.
+        token: u64,
+        /// How many.
+        result: io::Result<usize>,
+    },
     /// A file's bytes are on the disk, or are not.
     Synced {
         /// What was given to `fsync`.

@@ -241,6 +241,7 @@ impl Wire {
             Kind::Close => self.on_close(operation::slot(word), events),
             Kind::HandOver => self.on_hand_over(operation::slot(word), result, events),
             Kind::Sync => self.on_sync(operation::key(word), result, events),
+            Kind::Write => self.on_write(operation::key(word), result, events),
             Kind::Bell => self.on_bell(completion.flags()),
             Kind::Rung => self.rung = true,
             Kind::Arrived => {
