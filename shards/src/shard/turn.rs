@@ -112,7 +112,8 @@ impl Shard {
                 let number = core.admit(slot, peer);
                 core.requests.push(Request::Receive(number));
             }
-            Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: false, .. } => core.local.counters.connections_aborted += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
@@ -186,6 +187,11 @@ impl Shard {
     fn carry_out(&mut self, request: &Request) {
         let connections = &mut self.core.local.connections;
         match *request {
+            Request::Adopt(number) => {
+                if let Some(connection) = connections.get(number) {
+                    self.wire.adopt(connection.slot, number);
+                }
+            }
             Request::Receive(number) => {
                 let Some(connection) = connections.get_mut(number) else { return };
                 if connection.receiving || connection.held {
