@@ -48,6 +48,8 @@ pub struct Limits {
     pub shared_available: bool,
     /// Levels of a topic name or filter: bounds the depth of a walk through the trie.
     pub topic_levels_max: u16,
+    /// Whether payloads whose Payload Format Indicator says UTF-8 must be UTF-8. Costs a look at every byte of them.
+    pub payload_format_checked: bool,
     /// Subscriptions of one session.
     pub subscriptions_max: u32,
 }
@@ -71,6 +73,7 @@ impl Default for Limits {
             wildcard_available: true,
             shared_available: true,
             topic_levels_max: 128,
+            payload_format_checked: false,
             subscriptions_max: 100_000,
         }
     }

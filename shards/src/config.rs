@@ -3,11 +3,15 @@
 #[cfg(not(loom))]
 use crate::routing::Strategy;
 #[cfg(not(loom))]
+use ringtail_mqtt::authentication::Method;
+#[cfg(not(loom))]
 use ringtail_mqtt::limits::Limits;
 #[cfg(not(loom))]
 use std::net::SocketAddr;
 #[cfg(not(loom))]
 use std::path::PathBuf;
+#[cfg(not(loom))]
+use std::sync::Arc;
 
 /// How far a busy shard may wait to take more work at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub struct Config {
     pub sessions_max: u32,
     /// How the member of a shared subscription that takes a message is chosen.
     pub shared_strategy: Strategy,
+    /// The methods of enhanced authentication that are offered.
+    pub authentication_methods: Vec<Arc<dyn Method>>,
     /// Limits of each session.
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
@@ -118,6 +124,7 @@ impl Default for Config {
             retained_bytes_max: 8 << 30,
             sessions_max: 10_000_000,
             shared_strategy: Strategy::default(),
+            authentication_methods: Vec::new(),
             limits: Limits::default(),
             storage_dir: None,
             storage: Storage::default(),

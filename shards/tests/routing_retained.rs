@@ -130,7 +130,7 @@ proptest! {
 /// However large the messages, a slice has one too many at most; none is left out, the parent level of `a/#` included.
 #[test]
 fn a_slice_is_bounded_in_bytes() {
-    let mut retained: Retained = Retained::new(u64::MAX, u64::MAX);
+    let mut retained = Retained::<()>::new(u64::MAX, u64::MAX);
     for topic in ["a", "a!", "a/", "a/b", "a/c", "a/c/d", "a0"] {
         retained.set(message(topic, &[0; 1_000], Millis::NEVER)).unwrap();
     }

@@ -186,6 +186,13 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
          cannot, by the publisher, by the topic, or the one with the fewest messages in flight.";
     "mqtt.topic_levels_max", config.limits.topic_levels_max, number(1, 65_535, "levels"), Restart,
         "Levels of a topic name or filter.";
+    "mqtt.test_authentication", test_authentication, Kind::Flag, Restart,
+        "Offers the authentication method RINGTAIL-TEST, which proves nothing: it is there to test how clients \
+         exchange AUTH packets. The client's first Authentication Data is the number of rounds that it wants, 0 to 99; \
+         each challenge is to be answered with its own bytes backwards.";
+    "mqtt.payload_format_checked", config.limits.payload_format_checked, Kind::Flag, Restart,
+        "Refuses a message, or a will, whose Payload Format Indicator says UTF-8 when it is not, with Payload format \
+         invalid. Costs a look at every byte of such payloads.";
     "mqtt.subscriptions_max", config.limits.subscriptions_max, number(1, U32_MAX, "subscriptions"), Restart,
         "Subscriptions of one session.";
 

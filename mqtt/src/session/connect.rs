@@ -21,7 +21,7 @@ pub struct Accepted<'a> {
     /// The Client Identifier that the server chose, where the client gave none [MQTT-3.2.2-16].
     pub assigned_client_id: Option<&'a str>,
     /// The Authentication Data that ends an enhanced authentication, whose method is the one of CONNECT; empty where
-    /// there is none. `None` when the broker does not know the method.
+    /// there is none. `None` when the broker ran no method.
     pub authentication_data: Option<&'a [u8]>,
 }
 
@@ -62,13 +62,11 @@ impl Extras {
     fn of(connect: &Connect<'_>, limits: &Limits) -> Option<Box<Self>> {
         let properties = &connect.properties;
         let aliases = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_outbound_max);
-        let method = properties.authentication_method;
-        if connect.version != ProtocolVersion::V5 || (aliases == 0 && method.is_none()) {
+        if connect.version != ProtocolVersion::V5 || aliases == 0 {
             return None;
         }
         Some(Box::new(Self {
-            outbound_aliases: (aliases > 0).then(|| OutboundAliases::new(aliases)), // [MQTT-3.1.2-27]
-            authentication_method: method.map(Into::into),
+            outbound_aliases: Some(OutboundAliases::new(aliases)), // [MQTT-3.1.2-27]
             ..Self::default()
         }))
     }

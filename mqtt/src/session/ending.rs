@@ -32,6 +32,9 @@ impl PendingWill {
             return Err(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-13]
         }
         super::publish::check_levels(will.topic_name, limits)?;
+        if let Some(reason) = super::publish::refusal(will.topic_name, &will.properties, will.payload, limits) {
+            return Err(reason);
+        }
         Self::new(will).map(Some)
     }
 

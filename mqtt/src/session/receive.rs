@@ -20,13 +20,16 @@ pub enum Action<'p> {
     None,
     /// Route this message, and above QoS 0 call [`Session::accept`] or [`Session::accept_later`] for it.
     Publish(Inbound<'p>),
+    /// Nothing but to count it: a PUBLISH goes to nobody for this reason. The client was told, above QoS 0.
+    Refused(ReasonCode),
     /// Subscribe, and send SUBACK.
     Subscribe(Subscribe<'p>),
     /// Unsubscribe, and send UNSUBACK.
     Unsubscribe(Unsubscribe<'p>),
     /// An acknowledgement made room for messages that wait: call [`Session::pump`], now or once for several packets.
     Pump,
-    /// Go on with an enhanced authentication; the method is the one of CONNECT [MQTT-4.12.1-1].
+    /// Give this to the connection's [`Authentication`](crate::authentication::Authentication); without one it is a
+    /// protocol error [MQTT-4.12.0-7].
     Auth(&'p ReasonPacket<'p>),
     /// The client is leaving: [`Session::detach`] with [`super::DetachCause::ClientDisconnect`], then close.
     Disconnect {
@@ -81,7 +84,7 @@ impl Session {
             Packet::Subscribe(subscribe) => Action::Subscribe(*subscribe),
             Packet::Unsubscribe(unsubscribe) => Action::Unsubscribe(*unsubscribe),
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect, limits),
-            Packet::Auth(auth) => self.on_auth(auth),
+            Packet::Auth(auth) => Action::Auth(auth),
             // A second CONNECT [MQTT-3.1.0-2]; nothing else is left that a client may send.
             _ => Action::Close(ReasonCode::ProtocolError),
         }
@@ -149,14 +152,6 @@ impl Session {
         // Only a Normal disconnection discards the will [MQTT-3.14.4-3].
         let with_will = disconnect.reason != ReasonCode::Success;
         Action::Disconnect { with_will, reason: disconnect.reason }
-    }
-
-    fn on_auth<'p>(&mut self, auth: &'p ReasonPacket<'p>) -> Action<'p> {
-        let method = self.extras.as_ref().and_then(|extras| extras.authentication_method.as_deref());
-        if method.is_none() || method != auth.properties.authentication_method {
-            return Action::Close(ReasonCode::ProtocolError); // [MQTT-4.12.0-7], [MQTT-4.12.1-1]
-        }
-        Action::Auth(auth)
     }
 
     /// The broker has decided about a PUBLISH of QoS 1 or 2 at once: PUBACK or PUBREC, in its turn. A reason of 0x80 or

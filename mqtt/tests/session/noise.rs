@@ -119,7 +119,7 @@ impl World {
                 self.detach(DetachCause::Lost);
             }
             Action::Disconnect { with_will, .. } => self.detach(DetachCause::ClientDisconnect { with_will }),
-            Action::None | Action::Subscribe(_) | Action::Unsubscribe(_) | Action::Auth(_) => {}
+            Action::None | Action::Refused(_) | Action::Subscribe(_) | Action::Unsubscribe(_) | Action::Auth(_) => {}
         }
     }
 

@@ -19,26 +19,20 @@ impl Core {
             connection.version = connect.version;
             connection.bridge = connect.bridge;
         }
-        if connect.properties.authentication_method.is_some() {
-            // [MQTT-4.12.0-1]: before anything happens to a session that is there.
-            self.refuse_connect(number, ReasonCode::BadAuthenticationMethod);
+        // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
+        if connect.client_id.is_empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start {
+            self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
             return Flow::Stop;
         }
-        if connect.client_id.is_empty() {
-            // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
-            if connect.version != ProtocolVersion::V5 && !connect.clean_start {
-                self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
-                return Flow::Stop;
-            }
-            let assigned = self.assign_client_id();
-            return self.accept_connect(number, connect, Some(&assigned));
+        let home = if connect.client_id.is_empty() { self.id } else { self.home_of(connect.client_id) };
+        if home != self.id {
+            self.hand_over(number, home, bytes);
+            return Flow::Stop;
         }
-        let home = self.home_of(connect.client_id);
-        if home == self.id {
-            return self.accept_connect(number, connect, None);
+        match connect.properties.authentication_method {
+            Some(method) => self.start_authentication(number, connect, method, bytes),
+            None => self.accept_connect(number, connect, None),
         }
-        self.hand_over(number, home, bytes);
-        Flow::Stop
     }
 
     /// A client identifier that nobody has, of this shard [MQTT-3.1.3-6], [MQTT-3.2.2-16].
@@ -51,11 +45,19 @@ impl Core {
         }
     }
 
-    fn accept_connect(&mut self, number: u32, connect: &Connect<'_>, assigned: Option<&str>) -> Flow {
+    /// Binds the client to its session. `authentication_data` ends an enhanced authentication, if there was one.
+    pub(crate) fn accept_connect(
+        &mut self,
+        number: u32,
+        connect: &Connect<'_>,
+        authentication_data: Option<&[u8]>,
+    ) -> Flow {
         if self.stopping {
             self.refuse_connect(number, ReasonCode::ServerShuttingDown);
             return Flow::Stop;
         }
+        let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
+        let assigned = assigned.as_deref();
         let client_id = assigned.unwrap_or(connect.client_id);
         let found = self.local.sessions.find(client_id);
         if found.is_none() && self.local.sessions.len() >= self.config.sessions_max as usize {
@@ -74,8 +76,7 @@ impl Core {
         }
         let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
         self.bind(number, session);
-        let accepted =
-            Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data: None };
+        let accepted = Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data };
         let now = self.local.now;
         let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
         let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
@@ -134,10 +135,11 @@ impl Core {
     }
 
     /// A first packet that is no proper CONNECT: answered where there is a version to answer in, else closed without a word.
-    pub(crate) fn refuse_deadlinetes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
+    pub(crate) fn refuse_first_bytes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
         let version = match error {
             // A client of a version that nobody knows is told in the words of 3.1.1 [MQTT-3.1.2-2].
             DecodeError::UnsupportedProtocolVersion => Some(ProtocolVersion::V3_1_1),
+            _ if self.is_authenticating(number) => Some(ProtocolVersion::V5),
             _ => codec::connect_version(bytes).filter(|version| *version == ProtocolVersion::V5),
         };
         let Some(version) = version else { return self.drain(number) };

@@ -121,6 +121,7 @@ impl Core {
             }
             let flow = match (phase, &packet) {
                 (Phase::Live, _) => self.take_packet(number, &packet),
+                (_, packet) if self.is_authenticating(number) => self.take_before_connack(number, packet),
                 (_, Packet::Connect(connect)) => self.take_connect(number, connect, rest),
                 // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to tell why.
                 _ => {
@@ -150,18 +151,20 @@ impl Core {
                 Flow::Continue
             }
             Action::Publish(inbound) => self.take_publish(number, session, &inbound),
+            Action::Refused(reason) => {
+                tracing::debug!(shard = self.id, ?reason, "PUBLISH refused");
+                self.local.counters.publish_refused += 1;
+                Flow::Continue
+            }
             Action::Subscribe(subscribe) => self.take_subscribe(number, session, &subscribe),
             Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
             Action::Pump => {
                 self.local.pump(session);
-                self.wake_scan(session);
                 self.local.note_progress(session);
+                self.wake_scan(session);
                 Flow::Continue
             }
-            Action::Auth(_) => {
-                self.disconnect(number, ReasonCode::BadAuthenticationMethod, DetachCause::Lost);
-                Flow::Stop
-            }
+            Action::Auth(auth) => self.take_auth(number, auth),
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
@@ -217,7 +220,7 @@ impl Core {
         if connection.phase == Phase::Live {
             self.disconnect(number, ReasonCode::from(error), DetachCause::Lost);
         } else {
-            self.refuse_deadlinetes(number, error, bytes);
+            self.refuse_first_bytes(number, error, bytes);
         }
     }
 }

@@ -2,10 +2,9 @@
 
 use crate::journal::Lane;
 use crate::routing::{Announcement, Cursor};
+use crate::shard::connection::Peer;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
-
-use std::net::SocketAddr;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -69,7 +68,7 @@ pub(crate) struct GroupForwarded {
 pub(crate) struct HandOver {
     /// Pairs the bytes with the descriptor.
     pub token: u64,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What was read so far: a whole CONNECT, and perhaps more.
     pub bytes: Vec<u8>,
 }

@@ -4,6 +4,7 @@
 //! while the core handles them. What the core wants of the wire it files as a [`Request`], carried out when the buffer has
 //! been given back.
 
+mod authentication;
 mod clock;
 mod connection;
 mod durable;
@@ -42,7 +43,8 @@ use crate::home::Homes;
 use crate::journal::SavedRetained;
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
-use crate::shard::connection::{Connection, Phase};
+use crate::shard::authentication::Authenticating;
+use crate::shard::connection::{Connection, Peer, Phase};
 use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
@@ -56,7 +58,6 @@ use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -108,6 +109,8 @@ pub(crate) struct Core {
     /// Connections on their way to another shard, with the name of the hand-over there.
     pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
+    /// Connections whose CONNECT named an authentication method, until they are closed.
+    pub authenticating: HashMap<u32, Authenticating>,
     /// What the rings brought that changes what this shard knows.
     pub changes: Vec<(ShardId, Mail)>,
     /// What else they brought.
@@ -174,6 +177,7 @@ impl Core {
             arriving: HashMap::new(),
             leaving: HashMap::new(),
             next_token: 0,
+            authenticating: HashMap::new(),
             sweep_at: now,
             changes: Vec::new(),
             inbox: Vec::new(),
@@ -187,7 +191,7 @@ impl Core {
     }
 
     /// A connection has come, by the listener or from another shard. It must send CONNECT in time [MQTT-3.1.0-1].
-    pub(crate) fn admit(&mut self, slot: Slot, peer: SocketAddr) -> u32 {
+    pub(crate) fn admit(&mut self, slot: Slot, peer: Peer) -> u32 {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);

@@ -59,8 +59,8 @@ impl Core {
         if !self.local.has_room(session) {
             return; // what makes room wakes the scan
         }
-        let Self { scans, subscriptions, retained, local, .. } = self;
-        let (id, last, homes) = (self.id, self.shards - 1, self.homes);
+        let Self { scans, subscriptions, retained, local, homes, .. } = self;
+        let (id, last) = (self.id, self.shards - 1);
         let begin = |filter| {
             subscriptions.subscriber(filter, session)?;
             let text = subscriptions.filter(filter)?;

@@ -47,7 +47,7 @@ impl Rig {
         let core = &mut self.cores[shard];
         let mut ids = (0..).map(|n| format!("{client_id}-{n}"));
         let client_id = ids.find(|id| usize::from(core.home_of(id)) == shard).unwrap();
-        let number = core.admit(Slot::numbered(0), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let number = core.admit(Slot::numbered(0), SocketAddr::from(([127, 0, 0, 1], 1)).into());
         let client = Client { shard, number };
         self.sends(
             client,

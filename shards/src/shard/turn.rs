@@ -109,7 +109,7 @@ impl Shard {
             }
             Event::Accepted { slot, peer, .. } => {
                 core.local.counters.connections_accepted += 1;
-                let number = core.admit(slot, peer);
+                let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
             Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
@@ -118,6 +118,7 @@ impl Shard {
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
                 core.leaving.remove(&token);
+                core.authenticating.remove(&token);
                 core.local.connections.remove(token);
             }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
