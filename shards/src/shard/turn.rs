@@ -77,13 +77,15 @@ impl Shard {
         self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
-        let busy = self.events.len() + self.core.drain_mesh();
+        let mails = self.core.drain_mesh();
+        let work = self.events.len() + mails;
+        let input = self.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
         self.handle();
         self.core.take_due_timers();
         let more = self.core.take_steps() || !self.core.inbox.is_empty();
         self.end_turn();
         self.flush();
-        self.idle.note(busy, more);
+        self.idle.note(work, input, more);
         Ok(())
     }
 
