@@ -38,6 +38,7 @@ pub(crate) struct Barriers {
     /// The shards that this turn took messages of.
     answers: [ShardSet; 2],
     closed: VecDeque<Barrier>,
+    failed: bool,
     /// By shard: what was sent to it, what it said is safe, and what was taken of it.
     counts: Box<[[Counts; 2]]>,
 }
@@ -66,6 +67,7 @@ impl Barriers {
             needs: Default::default(),
             answers: Default::default(),
             closed: VecDeque::new(),
+            failed: false,
             counts: vec![Default::default(); usize::from(shards)].into(),
         }
     }
@@ -136,7 +138,7 @@ impl Barriers {
     pub(crate) fn open(&mut self, durable: Durable, mut tell: impl FnMut(Count)) -> bool {
         let before = self.opened;
         while let Some(barrier) = self.closed.front() {
-            let here = barrier.upto.is_some_and(|upto| durable.reaches(upto));
+            let here = self.failed || barrier.upto.is_some_and(|upto| durable.reaches(upto));
             let safe = |shard: ShardId, lane: Lane| self.counts[usize::from(shard)][lane as usize].safe;
             if !here || barrier.needs.iter().any(|(shard, lane, sent)| safe(*shard, *lane) < *sent) {
                 break;
@@ -146,6 +148,14 @@ impl Barriers {
             self.closed.pop_front();
         }
         self.opened > before
+    }
+
+    /// The log has failed. What waits for it is not to be told, which is the caller's to see to; what comes from now on has
+    /// been refused where it had to be kept, and waits for nothing.
+    pub(crate) fn fail(&mut self) {
+        self.closed.clear();
+        self.opened = self.current;
+        self.failed = true;
     }
 
     /// True when something waits for the log.
