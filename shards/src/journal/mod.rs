@@ -51,8 +51,8 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
     at: Option<RecordRef>,
-    /// A write of it is pending.
-    pending: bool,
+    /// The number of the pending write that holds, or 0.
+    pending: u64,
 }
 
 impl Note {
@@ -86,6 +86,8 @@ pub(crate) struct Journal {
     writing: Option<Commit<DiskFile>>,
     syncing: Option<Commit<DiskFile>>,
     sync_at: Millis,
+    /// When a full log asks for room again.
+    retry_at: Millis,
     /// Something was written that no sync has followed.
     unsynced: bool,
     /// Commits that are over.
@@ -93,7 +95,10 @@ pub(crate) struct Journal {
     scratch: Vec<u8>,
     /// The log has failed for good: nothing more can be kept before a new start.
     failed: bool,
-    just_failed: bool,
+    /// What other shards are to be told of a failure.
+    just_failed: Option<Vec<Count>>,
+    /// When a full log is asked again.
+    retry_at: Millis,
     /// Connections that hold something back, by number.
     pub(crate) fenced: Vec<u32>,
 }
@@ -129,11 +134,13 @@ impl Journal {
             writing: None,
             syncing: None,
             sync_at: Millis::default(),
+            retry_at: Millis::default(),
             unsynced: false,
             commits: 0,
             scratch: Vec::new(),
             failed: false,
-            just_failed: false,
+            just_failed: None,
+            retry_at: Millis::default(),
             fenced: Vec::new(),
         };
         Ok((journal, restored))

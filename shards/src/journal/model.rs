@@ -93,7 +93,10 @@ struct Rig<'a> {
 }
 
 fn options(qos: u8) -> SubscriptionOptions {
-    SubscriptionOptions { maximum_qos: [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(qos)], ..Default::default() }
+    SubscriptionOptions {
+        maximum_qos: [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(qos)],
+        ..Default::default()
+    }
 }
 
 fn message(topic_name: &str, payload: &[u8]) -> Message {

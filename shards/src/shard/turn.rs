@@ -52,6 +52,7 @@ impl Shard {
 
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
+        let ending = self.control.end.load(Ordering::Acquire);
         let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
         self.publish_counters(wait);
         self.turn(wait)?;
@@ -61,7 +62,11 @@ impl Shard {
             self.core.say_goodbye();
             self.flush();
         }
-        let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
+        if self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at) {
+            self.quiet.say();
+        }
+        // The neighbours were quiet before this turn, which took what they had left.
+        let stopped = ending && self.core.inbox.is_empty() && self.core.next_inbox.is_empty();
         if stopped {
             self.close_journal()?;
             self.control.counters.store(&self.core.counted());
@@ -254,7 +259,7 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(_) => changes.push((from, mail)),
                 mail => mails.push((from, mail)),
             });
         }
@@ -284,7 +289,7 @@ impl Core {
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(),
-            Mail::Refused(publisher) => self.refuse_publisher(publisher.connection),
+            Mail::Refused(publisher) => self.take_refused(publisher),
         }
     }
 
