@@ -163,6 +163,8 @@ pub(crate) enum Arriving {
 /// What the core wants of the wire.
 #[derive(Debug)]
 pub(crate) enum Request {
+    /// Name a new connection.
+    Adopt(u32),
     /// Read the connection until it is held or ends.
     Receive(u32),
     /// Stop reading the connection for now.
@@ -218,6 +220,7 @@ impl Core {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);
+        self.requests.push(Request::Adopt(number));
         number
     }
 

@@ -82,13 +82,15 @@ impl Shard {
         self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
-        let busy = self.events.len() + self.core.drain_mesh();
+        let mails = self.core.drain_mesh();
+        let work = self.events.len() + mails;
+        let input = self.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
         self.handle();
         self.core.take_due_timers();
         let more = self.core.take_steps() || !self.core.inbox.is_empty();
         self.end_turn();
         self.flush();
-        self.idle.note(busy, more);
+        self.idle.note(work, input, more);
         Ok(())
     }
 
@@ -117,7 +119,8 @@ impl Shard {
                 let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
-            Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: false, .. } => core.local.counters.connections_aborted += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
@@ -192,6 +195,11 @@ impl Shard {
     fn carry_out(&mut self, request: &Request) {
         let connections = &mut self.core.local.connections;
         match *request {
+            Request::Adopt(number) => {
+                if let Some(connection) = connections.get(number) {
+                    self.wire.adopt(connection.slot, number);
+                }
+            }
             Request::Receive(number) => {
                 let Some(connection) = connections.get_mut(number) else { return };
                 if connection.receiving || connection.held {
