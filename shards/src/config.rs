@@ -92,6 +92,10 @@ pub struct Config {
     pub sessions_max: u32,
     /// How the member of a shared subscription that takes a message is chosen.
     pub shared_strategy: Strategy,
+    /// Where clients are sent when the server stops, as 4.11 has it; `None` sends them nowhere.
+    pub server_reference: Option<Box<str>>,
+    /// They are to stay there.
+    pub server_moved: bool,
     /// The methods of enhanced authentication that are offered.
     pub authentication_methods: Vec<Arc<dyn Method>>,
     /// Limits of each session.
@@ -124,6 +128,8 @@ impl Default for Config {
             retained_bytes_max: 8 << 30,
             sessions_max: 10_000_000,
             shared_strategy: Strategy::default(),
+            server_reference: None,
+            server_moved: false,
             authentication_methods: Vec::new(),
             limits: Limits::default(),
             storage_dir: None,

@@ -123,7 +123,7 @@ impl Core {
     /// Ends the exchange by a CONNACK that refuses [MQTT-4.12.0-4].
     fn refuse_authentication(&mut self, number: u32, reason: ReasonCode) -> Flow {
         self.local.counters.authentications_failed += 1;
-        self.refuse_connect(number, reason);
+        self.refuse_connect(number, reason, None);
         Flow::Stop
     }
 }
