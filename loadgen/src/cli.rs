@@ -22,13 +22,15 @@ pub(crate) enum Command {
     /// Make load and report what the broker did with it
     Run(RunArgs),
     /// Make load over kept sessions, and fail (exit code 1) when a promise of MQTT is broken
-    Verify(RunArgs),
+    Verify(VerifyArgs),
     /// List the scenarios that are built in, or print one
     Scenarios(ScenariosArgs),
     /// Raise the rate until the broker no longer keeps up, and find the knee
     Sweep(SweepArgs),
     /// Make a page of a report, or its table
     Report(ReportArgs),
+    /// Make load for a coordinator on another host
+    Agent(AgentArgs),
     /// Compare the reports of two sides, several runs each
     Compare(CompareArgs),
 }
@@ -57,10 +59,18 @@ pub(crate) struct SweepArgs {
     pub(crate) p99_max: f64,
 }
 
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Where coordinators connect; they are trusted
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7883")]
+    pub(crate) listen: String,
+}
+
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The report (--json of a run)
+    /// The report: what --json or --hlog of a run wrote
     pub(crate) file: PathBuf,
     /// Write the page here; without it the table is printed
     #[arg(long, value_name = "FILE")]
@@ -90,13 +100,33 @@ pub(crate) struct CompareArgs {
     pub(crate) html: Option<PathBuf>,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The load
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Share of the subscribers, 0 to 1, that are away while there is load, and come back for what was kept for them
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) offline: f64,
+    /// Retain every message, and look at the end whether each topic has its last one
+    #[arg(long)]
+    pub(crate) retained: bool,
+    /// How long the broker may be away: at the start, while clients connect, and at the end
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
+    pub(crate) patience: f64,
+    /// Number that stands for {run} in client identifiers and topics; a new one for each run [default: random]
+    #[arg(long, value_name = "N")]
+    pub(crate) run_id: Option<u32>,
+}
+
 /// Arguments of `run` and `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A built-in scenario's name, or a TOML file
     pub(crate) scenario: String,
     /// The broker
-    #[arg(long, value_name = "mqtt[s]|ws[s]://HOST[:PORT][/PATH]")]
+    #[arg(long, value_name = "mqtt[s]|ws[s]://HOST[:PORT][/PATH]|unix:///PATH")]
     pub(crate) target: String,
     /// Factor on the groups' numbers of clients
     #[arg(long, value_name = "X")]
@@ -155,10 +185,13 @@ pub(crate) struct RunArgs {
     /// Seed of the arrivals
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Hosts whose agents make the load instead of this one, the clients in turn
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    pub(crate) agents: Vec<String>,
     /// Source addresses that clients take in turn: an address or a range like 127.0.0.2-127.0.0.60
     #[arg(long, value_name = "ADDRESSES", value_parser = sources)]
     pub(crate) source: Option<Sources>,
-    /// Worker threads, a ring each [default: one, or as many as the connections need]
+    /// Worker threads of a host, a ring each [default: one, or as many as the connections need]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub(crate) workers: Option<u32>,
     /// Cores that workers are pinned to in turn, like 1,3

@@ -1,7 +1,7 @@
 //! The commands that make load: `run`, `verify` and `sweep`.
 
-use crate::cli::{RunArgs, SweepArgs};
-use crate::driver::{self, Finished, Options};
+use crate::cli::{RunArgs, SweepArgs, VerifyArgs};
+use crate::driver::{self, Finished, Idle, Options};
 use crate::error::{Error, exit};
 use crate::histogram::Metric;
 use crate::report::{html, log, table};
@@ -15,25 +15,46 @@ use crate::{print, write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Unacknowledged messages of a publisher in a closed loop, unless said otherwise; an open loop has the protocol's bound.
 const CLOSED_INFLIGHT: u16 = 64;
-/// Seconds for which `verify` waits for what is on its way: a broker may have to start again.
-const VERIFY_DRAIN_S: f64 = 30.0;
 /// Seconds for which a broker keeps the sessions of `verify`.
 const VERIFY_SESSION_EXPIRY_S: u32 = 3_600;
 
 /// `run`: makes load and reports.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Error> {
-    let finished = execute(args, false)?;
-    finish(args, finished, false)
+    let file = scenario::load(&args.scenario)?;
+    let plan = Plan::new(&file, &args.scenario, &overrides(args), run_number())?;
+    finish(args, driver::run(plan, &options(args)?)?, false)
 }
 
 /// `verify`: makes load over sessions that must survive anything, and fails when a promise is broken.
-pub(crate) fn verify(args: &RunArgs) -> Result<ExitCode, Error> {
-    let finished = execute(args, true)?;
-    finish(args, finished, true)
+pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode, Error> {
+    let run = &args.run;
+    if !(0.0..=1.0).contains(&args.offline) {
+        return Err(Error::Usage(format!("--offline {}: it is a share, from 0 to 1", args.offline)));
+    }
+    let mut file = scenario::load(&run.scenario)?;
+    file.drain_s = file.drain_s.max(args.patience);
+    for group in &mut file.groups {
+        group.clean_start = false;
+        group.session_expiry_s = group.session_expiry_s.max(VERIFY_SESSION_EXPIRY_S);
+        if let Some(publish) = group.publish.as_mut().filter(|_| args.retained) {
+            publish.retain = true;
+        }
+    }
+    let plan = Plan::new(&file, &run.scenario, &overrides(run), args.run_id.unwrap_or_else(run_number))?;
+    let options = Options {
+        // Waking up late spoils no promise, and the broker has the cores.
+        idle: run.idle.or(Some(Idle::Park)),
+        inflight_max: run.inflight.unwrap_or(CLOSED_INFLIGHT),
+        patience: Duration::from_secs_f64(args.patience),
+        offline_share: args.offline,
+        check_retained: args.retained,
+        ..options(run)?
+    };
+    finish(run, driver::run(plan, &options)?, true)
 }
 
 /// `sweep`: raises the rate until the broker no longer keeps up.
@@ -74,19 +95,6 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
     Ok(if is_interrupted { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-fn execute(args: &RunArgs, is_verify: bool) -> Result<Finished, Error> {
-    let mut file = scenario::load(&args.scenario)?;
-    if is_verify {
-        file.drain_s = file.drain_s.max(VERIFY_DRAIN_S);
-        for group in &mut file.groups {
-            group.clean_start = false;
-            group.session_expiry_s = group.session_expiry_s.max(VERIFY_SESSION_EXPIRY_S);
-        }
-    }
-    let plan = Plan::new(&file, &args.scenario, &overrides(args), run_number())?;
-    driver::run(plan, &options(args)?)
-}
-
 fn overrides(args: &RunArgs) -> Overrides {
     Overrides {
         scale: args.scale,
@@ -121,11 +129,16 @@ fn options(args: &RunArgs) -> Result<Options, Error> {
         workers: args.workers,
         cores: args.cores.clone(),
         idle: args.idle,
+        tls,
         window: args.max.then_some(args.window),
         inflight_max: args.inflight.unwrap_or(if args.max { CLOSED_INFLIGHT } else { u16::MAX - 1 }),
+        agents: args.agents.clone(),
         sources: args.source.clone().unwrap_or_default().0,
         broker_pid: args.broker_pid,
         progress: args.progress,
+        patience: Duration::ZERO,
+        offline_share: 0.0,
+        check_retained: false,
         interrupted,
     })
 }

@@ -4,6 +4,7 @@
 //! *reordered*, one that came before is *duplicated*, and what was skipped and never came is *lost*.
 
 use crate::scenario::expect::Expected;
+use serde::{Deserialize, Serialize};
 
 /// Skipped ranges that a tracker keeps; beyond it the oldest counts as lost for good.
 const GAPS_MAX: usize = 1 << 16;
@@ -20,7 +21,7 @@ pub(crate) enum Arrival {
 }
 
 /// What one receiver has of one publisher: 32 bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tracker {
     /// The publisher's client number.
     pub(crate) publisher: u32,
@@ -38,7 +39,7 @@ pub(crate) struct Tracker {
     is_shared: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Gaps {
     ranges: std::collections::VecDeque<(u32, u32)>,
     given_up: u64,
@@ -136,7 +137,7 @@ impl Gaps {
 }
 
 /// Everything that one receiver has.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Trackers {
     /// By publisher.
     list: Box<[Tracker]>,

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The longest time that is told apart from longer ones, nanoseconds.
@@ -48,8 +49,9 @@ impl Metric {
     }
 }
 
-/// A histogram for each [`Metric`].
-#[derive(Clone, Debug)]
+/// A histogram for each [`Metric`]. Serialized it is a map from names to those that hold something, as [`encode`] writes them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
 pub(crate) struct Histograms(Box<[Histogram<u64>; Metric::ALL.len()]>);
 
 impl Histograms {
@@ -68,6 +70,11 @@ impl Histograms {
         &self.0[metric as usize]
     }
 
+    /// Adds `more` to the histogram of `metric`.
+    pub(crate) fn add_to(&mut self, metric: Metric, more: &Histogram<u64>) {
+        merge(&mut self.0[metric as usize], more);
+    }
+
     /// Adds all of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         for (own, more) in self.0.iter_mut().zip(other.0.iter()).filter(|(_, more)| !more.is_empty()) {
@@ -78,6 +85,27 @@ impl Histograms {
     /// Empties all that hold something.
     pub(crate) fn clear(&mut self) {
         self.0.iter_mut().filter(|h| !h.is_empty()).for_each(Histogram::reset);
+    }
+}
+
+impl From<Histograms> for BTreeMap<String, String> {
+    fn from(histograms: Histograms) -> Self {
+        let some = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
+        some.map(|m| (m.name().to_owned(), encode(histograms.get(m)))).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Histograms {
+    type Error = Error;
+
+    fn try_from(encoded: BTreeMap<String, String>) -> Result<Self, Error> {
+        let mut histograms = Self::new();
+        for metric in Metric::ALL {
+            if let Some(text) = encoded.get(metric.name()) {
+                histograms.add_to(metric, &decode(text, Path::new(metric.name()))?);
+            }
+        }
+        Ok(histograms)
     }
 }
 

@@ -5,6 +5,7 @@
 //! here holds unsafe code.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod arrivals;
 mod cli;
 mod commands;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify(&args),
         Command::Scenarios(args) => scenarios(&args),
         Command::Sweep(args) => commands::sweep(&args),
+        Command::Agent(args) => agent::agent(&args),
         Command::Report(args) => report(&args),
         Command::Compare(args) => compare(&args),
     };

@@ -1,7 +1,11 @@
-//! Where the broker is: `mqtt://`, `mqtts://`, `ws://` or `wss://HOST:PORT[/PATH]`.
+//! Where the broker is: `mqtt://`, `mqtts://`, `ws://` or `wss://HOST:PORT[/PATH]`, or `unix:///PATH`.
 
 use crate::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Connections from one source address to one destination that leave room below the usual range of ports.
 const CONNECTIONS_PER_SOURCE: u32 = 20_000;
@@ -11,7 +15,7 @@ const WEBSOCKET_PATH: &str = "/mqtt";
 /// How MQTT travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// Over TCP.
+    /// Over TCP, or a Unix socket.
     Mqtt,
     /// Over TLS.
     Mqtts,
@@ -38,7 +42,42 @@ pub(crate) struct Target {
     /// The path of a WebSocket.
     pub(crate) path: String,
     /// Its address.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
+}
+
+/// An address to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// Of IP.
+    Ip(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Both ways of a plain connection.
+pub(crate) trait Plain: Read + Write {}
+impl<T: Read + Write> Plain for T {}
+
+impl Address {
+    /// Opens a plain connection whose reads end after `timeout`, as does a connection over IP that is not made by then.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<Box<dyn Plain>> {
+        match self {
+            Self::Ip(address) => {
+                let stream = TcpStream::connect_timeout(address, timeout)?;
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(timeout))?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
 }
 
 impl Target {
@@ -49,10 +88,18 @@ impl Target {
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let usage = |what: &str| Error::Usage(format!("--target {url}: {what}; it is like mqtt://127.0.0.1:1883"));
         let (name, rest) = url.split_once("://").ok_or_else(|| usage("there is no scheme"))?;
+        if name == "unix" {
+            if !rest.starts_with('/') {
+                return Err(usage("a Unix socket's path begins with /"));
+            }
+            let (host, path) = (String::new(), WEBSOCKET_PATH.to_owned());
+            let address = Address::Unix(rest.into());
+            return Ok(Self { url: url.to_owned(), scheme: Scheme::Mqtt, host, path, address });
+        }
         let (_, scheme, default_port) = Scheme::ALL
             .into_iter()
             .find(|(s, ..)| *s == name)
-            .ok_or_else(|| usage(&format!("the scheme `{name}` is none of mqtt, mqtts, ws, wss")))?;
+            .ok_or_else(|| usage(&format!("the scheme `{name}` is none of mqtt, mqtts, ws, wss, unix")))?;
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let is_websocket = matches!(scheme, Scheme::Ws | Scheme::Wss);
         if !is_websocket && path.len() > 1 {
@@ -70,24 +117,24 @@ impl Target {
         }
         let unreachable = |source| Error::Unreachable { target: url.to_owned(), source };
         let mut addresses = (host.as_str(), port).to_socket_addrs().map_err(unreachable)?;
-        let address = addresses.next().ok_or_else(|| usage("the host has no address"))?;
+        let address = addresses.next().ok_or_else(|| usage("the host has no address")).map(Address::Ip)?;
         Ok(Self { url: url.to_owned(), scheme, host, path, address })
     }
 
     /// Host and port as a WebSocket's handshake names them.
     pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.address.port())
-        } else {
-            format!("{}:{}", self.host, self.address.port())
+        match &self.address {
+            Address::Ip(address) if self.host.contains(':') => format!("[{}]:{}", self.host, address.port()),
+            Address::Ip(address) => format!("{}:{}", self.host, address.port()),
+            Address::Unix(_) => String::new(),
         }
     }
 
     /// The source addresses for `clients` connections when none are given: on loopback as many of 127/8 as are needed for
     /// their ports, elsewhere the kernel's choice.
     pub(crate) fn default_sources(&self, clients: u32) -> Vec<IpAddr> {
-        match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_loopback() && clients > CONNECTIONS_PER_SOURCE => {
+        match self.address {
+            Address::Ip(SocketAddr::V4(to)) if to.ip().is_loopback() && clients > CONNECTIONS_PER_SOURCE => {
                 let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
                 (0..clients.div_ceil(CONNECTIONS_PER_SOURCE)).map(|i| Ipv4Addr::from(first + i).into()).collect()
             }
@@ -129,12 +176,22 @@ mod tests {
             ("mqtt://[::1]:1885/", "[::1]:1885"),
             ("mqtt://[::1]", "[::1]:1883"),
         ] {
-            assert_eq!(Target::parse(url).expect(url).address, address.parse().expect(address), "{url}");
+            let address = Address::Ip(address.parse().expect(address));
+            assert_eq!(Target::parse(url).expect(url).address, address, "{url}");
         }
+        let unix = Target::parse("unix:///run/broker.sock").expect("a Unix socket");
+        assert_eq!((unix.address, unix.scheme), (Address::Unix("/run/broker.sock".into()), Scheme::Mqtt));
         let ws = Target::parse("ws://[::1]:9001/broker").expect("a WebSocket");
         assert_eq!((ws.path.as_str(), ws.authority().as_str()), ("/broker", "[::1]:9001"));
         assert_eq!(Target::parse("wss://127.0.0.1").expect("a WebSocket").path, "/mqtt");
-        for url in ["127.0.0.1:1883", "http://127.0.0.1", "mqtt://", "mqtt://127.0.0.1:x", "mqtt://127.0.0.1/path"] {
+        for url in [
+            "127.0.0.1:1883",
+            "http://127.0.0.1",
+            "mqtt://",
+            "mqtt://127.0.0.1:x",
+            "mqtt://127.0.0.1/path",
+            "unix://run/x",
+        ] {
             assert!(Target::parse(url).is_err(), "{url}");
         }
     }

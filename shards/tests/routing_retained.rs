@@ -8,7 +8,7 @@ use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::time::Millis;
 use ringtail_mqtt::topic::matches;
-use ringtail_shards::routing::{Full, Retained};
+use ringtail_shards::routing::{Full, Retained, Slice};
 use routing_words::{filter, topic_name};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,9 +24,10 @@ fn message(topic_name: &str, payload: &[u8], expires_at: Millis) -> Rc<Message> 
 fn scan<N: Default>(retained: &Retained<N>, filter: &str, slice_max: usize) -> Vec<String> {
     let mut topics = Vec::new();
     let mut cursor = None;
+    let slice = Slice { topics_max: slice_max, bytes_max: usize::MAX };
     loop {
         let before = topics.len();
-        cursor = retained.scan(filter, cursor.as_ref(), slice_max, NOW, |found| topics.push(found.topic_name().into()));
+        cursor = retained.scan(filter, cursor.as_ref(), slice, NOW, |found| topics.push(found.topic_name().into()));
         // The parent level of `a/#` is looked up beside the slice.
         assert!(topics.len() - before <= slice_max + usize::from(before == 0));
         if cursor.is_none() {
@@ -108,8 +109,9 @@ proptest! {
         let mut found: Vec<String> = Vec::new();
         let mut cursor = None;
         let mut changes = changes.iter();
+        let slice = Slice { topics_max: 2, bytes_max: usize::MAX };
         loop {
-            cursor = retained.scan(&filter, cursor.as_ref(), 2, NOW, |message| found.push(message.topic_name().into()));
+            cursor = retained.scan(&filter, cursor.as_ref(), slice, NOW, |message| found.push(message.topic_name().into()));
             if cursor.is_none() {
                 break;
             }
@@ -122,6 +124,29 @@ proptest! {
         for topic in untouched {
             prop_assert_eq!(found.iter().filter(|found| *found == topic).count(), 1, "{}", topic);
         }
+    }
+}
+
+/// However large the messages, a slice has one too many at most; none is left out, the parent level of `a/#` included.
+#[test]
+fn a_slice_is_bounded_in_bytes() {
+    let mut retained = Retained::<()>::new(u64::MAX, u64::MAX);
+    for topic in ["a", "a!", "a/", "a/b", "a/c", "a/c/d", "a0"] {
+        retained.set(message(topic, &[0; 1_000], Millis::NEVER)).unwrap();
+    }
+    for (bytes_max, most) in [(1, 1), (1_000, 1), (1_200, 2), (2_400, 3)] {
+        let slice = Slice { topics_max: 100, bytes_max };
+        let (mut topics, mut cursor) = (Vec::new(), None);
+        loop {
+            let before = topics.len();
+            cursor =
+                retained.scan("a/#", cursor.as_ref(), slice, NOW, |found| topics.push(found.topic_name().to_owned()));
+            assert!(topics.len() - before <= most, "{bytes_max}: {topics:?}");
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(topics, ["a", "a/", "a/b", "a/c", "a/c/d"]);
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
 pub struct Kind(u8);
 
 impl Kind {
-    /// The kind of this number, or `None` outside 1 to 125. Const, so that a table of kinds can unwrap at compile time.
+    /// The kind of this number, or `None` outside 1 to 125.
     pub const fn new(number: u8) -> Option<Kind> {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
     }

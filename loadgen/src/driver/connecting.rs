@@ -3,6 +3,7 @@
 use super::client::Phase;
 use super::worker::Worker;
 use crate::scenario::plan::Group;
+use crate::target::Address;
 use ringtail_mqtt::codec::{self, EncodeError, SubscribeFiltersBuf};
 use ringtail_mqtt::packet::{
     ConnAck, Connect, Packet, PacketId, Properties, ProtocolVersion, QoS, ReasonPacket, SubAck, Subscribe,
@@ -30,7 +31,7 @@ impl Worker {
             self.begin_connect(at, now);
         }
         while let Some(Reverse((due, at))) = self.retries.peek().copied().filter(|Reverse((due, _))| *due <= now) {
-            if self.under_way >= super::ramp::UNDER_WAY_MAX {
+            if self.under_way >= self.ramp.under_way_max {
                 break;
             }
             debug_assert!(due <= now);
@@ -56,7 +57,10 @@ impl Worker {
         (client.phase, client.began_ns) = (Phase::Connecting, now);
         self.under_way += 1;
         self.tally.open += 1;
-        self.wire.connect(self.setup.address, bind, at);
+        match &self.setup.address {
+            Address::Ip(address) => self.wire.connect(*address, bind, at),
+            Address::Unix(path) => self.wire.connect_unix(path, at),
+        }
     }
 
     pub(super) fn on_connected(&mut self, at: u32, result: io::Result<Slot>, now: u64) {
@@ -312,6 +316,7 @@ impl Worker {
     /// Lets every client go in order.
     pub(super) fn begin_teardown(&mut self) {
         self.retries.clear();
+        self.tally.absent = self.tally.wanted.saturating_sub(self.tally.connected);
         for at in 0..self.clients.len() as u32 {
             self.clients[at as usize].wanted = false;
             self.disconnect(at, true);

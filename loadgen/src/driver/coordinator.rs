@@ -1,11 +1,13 @@
 //! The coordinator: the thread that starts workers, moves the run from stage to stage and makes the report of it.
 
 use super::clock::Clock;
-use super::layout::{self, lay_out};
+use super::crew::{Crew, Part, slots_max, workers};
 use super::outcome::{self, Outcome};
+use super::remote;
+use super::retained;
 use super::samples::{Sample, Samples};
 use super::shared::{Shared, Tally, Times};
-use super::worker::{ClosedLoop, Exchange, Idle, Second, Setup, Worker};
+use super::worker::Idle;
 use crate::error::Error;
 use crate::histogram::{self, Histograms, Metric, Summary};
 use crate::live::{Live, Look};
@@ -16,32 +18,31 @@ use crate::report::{Broker, Connections, FORMAT, Generator, Report};
 use crate::scenario::expect::{Expectation, expect};
 use crate::scenario::plan::Plan;
 use crate::target::Target;
-use crate::transport::Transports;
-use ringtail_shards::wire::{Missing, SLOTS_MAX, check_kernel, raise_descriptor_limit};
+use crate::transport::{TlsOptions, Transports};
 use rustix::time::{ClockId, clock_gettime};
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the target may take to accept the first connection.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The wait between two attempts at reaching it.
+const REACH_AGAIN: Duration = Duration::from_millis(50);
 /// The load begins so long after the last client is ready: every worker has noticed by then, parked or not.
 const LEAD_NS: u64 = 100_000_000;
 /// A ramp in which no client becomes ready for so long is over.
 const RAMP_STALL_NS: u64 = 15_000_000_000;
-/// Descriptors of a ring beyond its clients: connections that are still closing when the next one opens.
-const SLOTS_SPARE: u32 = 256;
-/// Descriptors that everything but rings' tables takes: connections under way, files, histograms' channels.
-const DESCRIPTORS_RESERVED: u64 = 2_048;
+/// Longest time that one look at the ramp counts for.
+const RAMP_STEP_MAX_NS: u64 = 100_000_000;
 
 /// How to run a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The broker.
     pub(crate) target: Target,
+    /// What the command line says of TLS.
+    pub(crate) tls: TlsOptions,
     /// What lies between MQTT and the sockets.
     pub(crate) transports: Transports,
     /// Workers; `None`: one, or as many as the connections need.
@@ -54,12 +55,20 @@ pub(crate) struct Options {
     pub(crate) window: Option<u64>,
     /// Unacknowledged messages of a publisher.
     pub(crate) inflight_max: u16,
+    /// Other hosts that make the load, `HOST:PORT` of their agents; empty: this one does.
+    pub(crate) agents: Vec<String>,
     /// Source addresses; empty: as the target needs.
     pub(crate) sources: Vec<IpAddr>,
     /// The broker's process.
     pub(crate) broker_pid: Option<i32>,
     /// Lines of progress where there is no terminal.
     pub(crate) progress: bool,
+    /// How long the broker may be away at the start and in the ramp.
+    pub(crate) patience: Duration,
+    /// Share of the subscribers that are away while there is load.
+    pub(crate) offline_share: f64,
+    /// Look at the end whether every topic has its last message.
+    pub(crate) check_retained: bool,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
@@ -85,36 +94,26 @@ pub(crate) struct Finished {
 /// When no load could begin: an unreachable broker, a kernel without what is needed, an impossible plan.
 pub(crate) fn run(plan: Plan, options: &Options) -> Result<Finished, Error> {
     let expectation = Arc::new(expect(&plan)?);
-    let target = &options.target;
-    TcpStream::connect_timeout(&target.address, REACH_TIMEOUT)
-        .map_err(|source| Error::Unreachable { target: target.url.clone(), source })?;
-    let workers = workers(&plan, options)?;
+    reach(options)?;
     let rss_before_bytes = options.broker_pid.map(|pid| usage(pid).map(|u| u.rss_bytes)).transpose()?;
-    let mut run = Run::start(plan, options, expectation, workers)?;
+    let mut run = Run::start(plan, options, expectation)?;
     run.ramp();
     run.load();
     run.drain();
     run.finish(rss_before_bytes)
 }
 
-/// How many workers: what was asked for, or what the connections need; refused when it is too few for them.
-fn workers(plan: &Plan, options: &Options) -> Result<u32, Error> {
-    let machine =
-        |missing: Vec<Missing>| missing.into_iter().next().map_or(Ok(()), |m| Err(Error::Machine(m.to_string())));
-    machine(check_kernel(1))?;
-    let descriptors = raise_descriptor_limit().unwrap_or(1_024).saturating_sub(DESCRIPTORS_RESERVED);
-    let slots_max = descriptors.clamp(1_024, u64::from(SLOTS_MAX)) as u32;
-    let fits = |workers: u32| layout::clients_of_a_worker_max(plan, workers) + SLOTS_SPARE <= slots_max;
-    match options.workers {
-        Some(workers) if fits(workers) => Ok(workers),
-        Some(workers) => Err(Error::Machine(format!(
-            "{} clients do not fit on {workers} worker(s): a ring holds {slots_max} connections here (`ulimit -n`); leave \
-             --workers out, or raise the limit",
-            plan.clients()
-        ))),
-        None => (1..=plan.clients())
-            .find(|workers| fits(*workers))
-            .ok_or_else(|| Error::Machine(format!("a ring holds {slots_max} connections here, too few for this plan"))),
+/// Waits until the target accepts a connection, as long as patience allows.
+fn reach(options: &Options) -> Result<(), Error> {
+    let until = Instant::now() + options.patience;
+    loop {
+        match options.target.address.connect(REACH_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(source) if Instant::now() >= until || options.interrupted.load(Ordering::Relaxed) => {
+                return Err(Error::Unreachable { target: options.target.url.clone(), source });
+            }
+            Err(_) => std::thread::sleep(REACH_AGAIN),
+        }
     }
 }
 
@@ -130,10 +129,7 @@ struct Run<'a> {
     expectation: Arc<Expectation>,
     shared: Arc<Shared>,
     clock: Clock,
-    threads: Vec<JoinHandle<Result<Outcome, String>>>,
-    full: Receiver<Second>,
-    /// Where emptied histograms go back, one a worker.
-    empty: Vec<Sender<Histograms>>,
+    crew: Crew,
     samples: Samples,
     times: Times,
     started: SystemTime,
@@ -143,19 +139,22 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(plan: Plan, options: &'a Options, expectation: Arc<Expectation>, workers: u32) -> Result<Self, Error> {
+    fn start(plan: Plan, options: &'a Options, expectation: Arc<Expectation>) -> Result<Self, Error> {
         let clock = Clock::start();
         let plan = Arc::new(plan);
-        let shared = Arc::new(Shared::new(workers as usize));
-        let (full, from_workers) = mpsc::channel();
-        let mut run = Self {
+        let crew = if options.agents.is_empty() {
+            let workers = workers(&plan, options.workers, slots_max()?, 1)?;
+            let part = Part { first: 0, own: workers, all: workers };
+            Crew::of_workers(&plan, &expectation, options, clock, part)?
+        } else {
+            remote::crew(&plan, options, clock)?
+        };
+        Ok(Self {
+            shared: Arc::clone(&crew.shared),
             options,
             expectation,
-            shared,
             clock,
-            threads: Vec::new(),
-            full: from_workers,
-            empty: Vec::new(),
+            crew,
             samples: Samples::default(),
             times: Times::default(),
             started: SystemTime::now(),
@@ -163,57 +162,7 @@ impl<'a> Run<'a> {
             live: Live::new(options.progress),
             failure: None,
             plan,
-        };
-        let sources = if options.sources.is_empty() {
-            options.target.default_sources(run.plan.clients())
-        } else {
-            options.sources.clone()
-        };
-        let slots = layout::clients_of_a_worker_max(&run.plan, workers) + SLOTS_SPARE;
-        let setup = Setup {
-            plan: Arc::clone(&run.plan),
-            expectation: Arc::clone(&run.expectation),
-            address: options.target.address,
-            transports: options.transports.clone(),
-            sources: sources.into(),
-            clock,
-            worker: 0,
-            workers,
-            slots,
-            idle: options.idle.unwrap_or_else(|| default_idle(workers)),
-            closed: options.window.map(|window| ClosedLoop { window }),
-            inflight_max: options.inflight_max,
-        };
-        for worker in 0..workers {
-            let (to_worker, empty) = mpsc::channel();
-            // Full at the end of a second while the coordinator may still add up the last one.
-            let _ = (to_worker.send(Histograms::new()), to_worker.send(Histograms::new()));
-            run.empty.push(to_worker);
-            run.spawn(Setup { worker, ..setup.clone() }, Exchange { full: full.clone(), empty })?;
-        }
-        Ok(run)
-    }
-
-    fn spawn(&mut self, setup: Setup, exchange: Exchange) -> Result<(), Error> {
-        let (worker, shared) = (setup.worker, Arc::clone(&self.shared));
-        let core =
-            (!self.options.cores.is_empty()).then(|| self.options.cores[worker as usize % self.options.cores.len()]);
-        let body = move || {
-            if let Some(core) = core {
-                pin(core)?;
-            }
-            let of = (setup.worker, setup.workers);
-            let layout = lay_out(&setup.plan, &setup.expectation, of, setup.inflight_max).map_err(|e| e.to_string())?;
-            let mut worker = Worker::new(setup, layout, shared, exchange)?;
-            worker.run()?;
-            Ok(worker.into_outcome())
-        };
-        let thread = std::thread::Builder::new()
-            .name(format!("load-{worker}"))
-            .spawn(body)
-            .map_err(|e| Error::Machine(format!("worker {worker} could not be started: {e}")))?;
-        self.threads.push(thread);
-        Ok(())
+        })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -224,17 +173,21 @@ impl<'a> Run<'a> {
     fn ramp(&mut self) {
         let wanted: u64 = self.plan.groups.iter().filter(|g| g.connect).map(|g| u64::from(g.clients)).sum();
         let (mut progress, mut progress_ns) = (0, 0);
+        // Time without progress, as far as this process was running at all: a machine that was suspended lost nothing.
+        let (mut stalled_ns, mut before) = (0, self.clock.now_ns());
         loop {
             let (now, total) = (self.clock.now_ns(), self.shared.total());
+            stalled_ns += (now - before).min(RAMP_STEP_MAX_NS);
+            before = now;
             self.live.ramp(total.connected, wanted);
             if total.connected >= wanted {
                 self.ramp_s = now as f64 / 1e9;
                 return;
             }
             if total.connected > progress {
-                (progress, progress_ns) = (total.connected, now);
+                (progress, progress_ns, stalled_ns) = (total.connected, now, 0);
             }
-            self.failure = self.ramp_failure(&total, wanted, now - progress_ns);
+            self.failure = self.ramp_failure(&total, wanted, stalled_ns);
             if self.failure.is_some() || self.is_interrupted() {
                 self.ramp_s = progress_ns.max(1) as f64 / 1e9;
                 return;
@@ -245,12 +198,14 @@ impl<'a> Run<'a> {
 
     fn ramp_failure(&self, total: &Tally, wanted: u64, stalled_ns: u64) -> Option<Error> {
         let first = || self.shared.first_error().unwrap_or_else(|| "nothing was heard of them".to_owned());
-        if self.threads.iter().any(JoinHandle::is_finished) {
+        if self.crew.has_lost_one() {
             return Some(Error::Machine("a worker ended".to_owned()));
         }
+        let patience_ns = self.options.patience.as_nanos() as u64;
         let hopeless = total.established == 0 && (total.refused > 0 || total.dropped > 2 || total.failed > 10);
+        let refused = total.refused > 0 && stalled_ns > 1_000_000_000;
         let slow = self.plan.connect_rate_per_s > 0.0 && self.plan.connect_rate_per_s < 0.2;
-        if hopeless || total.refused > 0 && stalled_ns > 1_000_000_000 || stalled_ns > RAMP_STALL_NS && !slow {
+        if (hopeless || refused) && stalled_ns >= patience_ns || stalled_ns > RAMP_STALL_NS.max(patience_ns) && !slow {
             return Some(Error::NotConnected { connected: total.connected, wanted, first: first() });
         }
         None
@@ -263,10 +218,11 @@ impl<'a> Run<'a> {
             return;
         }
         // Due times travel in ticks; the borders are whole ones, so that rounding moves no message across them.
-        let start_ns = (self.clock.now_ns() + LEAD_NS).next_multiple_of(TICK_NS);
+        let start_ns =
+            (self.clock.now_ns() + LEAD_NS + self.crew.counters_lag.as_nanos() as u64).next_multiple_of(TICK_NS);
         let measure_ns = (start_ns + self.plan.warmup_ns).next_multiple_of(TICK_NS);
         self.times = Times { start_ns, measure_ns, end_ns: measure_ns + self.plan.duration_ns };
-        self.started = SystemTime::now() + Duration::from_nanos(LEAD_NS);
+        self.started = SystemTime::now() + Duration::from_nanos(start_ns - self.clock.now_ns());
         self.shared.begin_load(self.times);
         // Samples are at whole seconds of the measured part, and where it begins and ends.
         let warmup_s = self.plan.warmup_ns / 1_000_000_000;
@@ -306,7 +262,7 @@ impl<'a> Run<'a> {
             if self.is_interrupted() {
                 return true;
             }
-            if self.threads.iter().any(JoinHandle::is_finished) {
+            if self.crew.has_lost_one() {
                 self.failure = Some(Error::Machine("a worker ended".to_owned()));
                 return true;
             }
@@ -319,7 +275,7 @@ impl<'a> Run<'a> {
             at_ns: self.clock.now_ns(),
             tally: self.shared.total(),
             broker: self.options.broker_pid.and_then(process::usage),
-            own_cpu_ns: own_cpu_ns(),
+            own_cpu_ns: own_cpu_ns() + self.shared.total().agent_cpu_ns,
         });
     }
 
@@ -336,30 +292,25 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Takes the histograms that workers have sent, and gives them empty ones.
+    /// Takes the histograms that workers have sent.
     fn collect(&mut self) {
-        loop {
-            match self.full.try_recv() {
-                Ok(second) => {
-                    let emptied = self.samples.add(second).unwrap_or_else(Histograms::new);
-                    // Workers take their empty ones from their own channel; whichever has fewest gets this one in turn.
-                    if let Some(to) = self.empty.first() {
-                        let _ = to.send(emptied);
-                    }
-                    self.empty.rotate_left(1);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
-        }
+        let samples = &mut self.samples;
+        self.crew.collect(|second| samples.add(second));
     }
 
     /// Waits for what is on its way, then lets everybody disconnect.
     fn drain(&mut self) {
         if self.times.end_ns > 0 {
             let until = self.clock.now_ns() + self.plan.drain_ns;
-            while self.clock.now_ns() < until {
+            let mut quiet_since = None;
+            while self.clock.now_ns() < until && self.failure.is_none() {
                 let total = self.shared.total();
-                if total.received >= total.expected && total.waiting == 0 || self.failure.is_some() {
+                let is_all_here = total.received >= total.expected && total.connected >= total.wanted;
+                let now = Instant::now();
+                let since = *quiet_since.get_or_insert(now);
+                if !(is_all_here && total.waiting == 0) {
+                    quiet_since = None;
+                } else if now - since >= self.crew.counters_lag {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(5));
@@ -369,13 +320,9 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self, rss_before_bytes: Option<u64>) -> Result<Finished, Error> {
-        let mut outcomes = Vec::new();
-        for thread in std::mem::take(&mut self.threads) {
-            match thread.join() {
-                Ok(Ok(outcome)) => outcomes.push(outcome),
-                Ok(Err(error)) => self.failure = Some(Error::Machine(error)),
-                Err(_) => self.failure = Some(Error::Machine("a worker panicked".to_owned())),
-            }
+        let (outcomes, failure) = self.crew.join();
+        if let Some(failure) = failure {
+            self.failure = Some(Error::Machine(failure));
         }
         self.collect();
         self.live.end();
@@ -384,9 +331,15 @@ impl<'a> Run<'a> {
         {
             return Err(failure);
         }
+        let retained = if self.options.check_retained && self.failure.is_none() {
+            Some(retained::check(&self.plan, self.options, &outcomes))
+        } else {
+            None
+        };
         let mut histograms = self.samples.total();
         outcomes.iter().for_each(|o| histograms.add(&o.histograms));
-        let report = self.report(&outcomes, &histograms, rss_before_bytes);
+        let mut report = self.report(&outcomes, &histograms, rss_before_bytes);
+        report.retained = retained;
         let (started, failure) = (self.started, self.failure.take());
         Ok(Finished { report, log: self.samples.into_log(self.times), histograms, started, failure })
     }
@@ -420,6 +373,7 @@ impl<'a> Run<'a> {
             corrupted: total.corrupted,
             unexpected: total.unexpected,
             unacknowledged: checked.unacknowledged,
+            resent: total.resent,
             missed_while_away: checked.missed_while_away,
             missed_sends: checked.missed_sends + total.missed_sends,
             latency_us: summary(Metric::Latency),
@@ -433,6 +387,7 @@ impl<'a> Run<'a> {
             connections: self.connections(&total),
             generator: self.generator(&total, measured_s),
             broker: self.broker(total.delivered_measured, rss_before_bytes),
+            retained: None,
             intervals: self.samples.intervals(self.times),
             histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
         };
@@ -455,6 +410,7 @@ impl<'a> Run<'a> {
             failed: total.failed,
             dropped: total.dropped,
             sessions_lost: total.sessions_lost,
+            absent: total.absent,
             established_per_s: (total.established as f64 / self.ramp_s.max(1e-3)).round(),
             first_error: self.shared.first_error(),
         }
@@ -464,10 +420,12 @@ impl<'a> Run<'a> {
         let busy_ns = self.shared.counters.iter().map(|c| c.load().busy_ns).max().unwrap_or(0);
         let cpu_ns = self.measured().map_or(0, |(from, to)| to.own_cpu_ns - from.own_cpu_ns);
         Generator {
-            workers: self.shared.counters.len() as u64,
+            workers: self.crew.workers,
+            agents: self.options.agents.len() as u64,
+            clock_error_us: (!self.options.agents.is_empty()).then(|| histogram::us(self.shared.clock_error_ns())),
             cpu_s: cpu_ns as f64 / 1e9,
             busy: if measured_s > 0.0 { (busy_ns as f64 / measured_s / 1e7).round() / 100.0 } else { 0.0 },
-            rss_bytes: process::usage(std::process::id() as i32).map_or(0, |u| u.rss_bytes),
+            rss_bytes: process::usage(std::process::id() as i32).map_or(0, |u| u.rss_bytes) + total.agent_rss_bytes,
             held_back: total.held_back,
             limit: None,
         }
@@ -516,22 +474,7 @@ fn limit(report: &Report, longest_stop_ns: u64) -> Option<String> {
     None
 }
 
-/// Spinning is exact, and right when the workers leave the broker a core.
-fn default_idle(workers: u32) -> Idle {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if (workers as usize) < cores { Idle::Spin } else { Idle::Park }
-}
-
 fn own_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-fn pin(core: usize) -> Result<(), String> {
-    let mut cores = rustix::thread::CpuSet::new();
-    if core >= rustix::thread::CpuSet::MAX_CPU {
-        return Err(format!("--cores: there is no core {core}"));
-    }
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores).map_err(|e| format!("--cores: core {core} cannot be used: {e}"))
 }

@@ -93,7 +93,9 @@ impl Worker {
 
     fn act(&mut self, at: u32, action: Action, now: u64) {
         let client = &mut self.clients[at as usize];
-        client.wanted = matches!(action, Action::Connect | Action::Reconnect);
+        let wanted = matches!(action, Action::Connect | Action::Reconnect);
+        self.tally.wanted = self.tally.wanted + u64::from(wanted) - u64::from(client.wanted);
+        client.wanted = wanted;
         client.left_by_plan = true;
         match action {
             Action::Connect => {

@@ -6,13 +6,14 @@ use crate::histogram::Histograms;
 use crate::report::{Checks, PairAtFault};
 use crate::scenario::expect::Expectation;
 use crate::scenario::plan::Plan;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Pairs that a report names.
 const PAIRS_MAX: usize = 100;
 
 /// What a worker hands back.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// What its receivers have.
     pub(crate) receivers: Vec<Received>,
@@ -23,7 +24,7 @@ pub(crate) struct Outcome {
 }
 
 /// What a receiver has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     /// Its number in the expectation.
     pub(crate) receiver: u32,
@@ -34,7 +35,7 @@ pub(crate) struct Received {
 }
 
 /// What a publisher sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// Its client number.
     pub(crate) publisher: u32,
@@ -44,6 +45,13 @@ pub(crate) struct Sent {
     pub(crate) excused: Vec<u32>,
     /// Messages that were due and never sent.
     pub(crate) missed: u64,
+}
+
+impl Sent {
+    /// The number of the last message that was acknowledged.
+    pub(crate) fn last_acknowledged(&self) -> Option<u32> {
+        (0..self.messages).rev().find(|sequence| !self.excused.contains(sequence))
+    }
 }
 
 /// The checks of a run.

@@ -198,6 +198,7 @@ impl Worker {
         }
         let window: Vec<(PacketId, InFlight)> = publisher.window().collect();
         let now = self.setup.clock.now_ns();
+        self.tally.resent += window.len() as u64;
         for (packet_id, message) in window {
             if message.state == State::Released && session_present && qos == QoS::ExactlyOnce {
                 encode_ack(PacketType::PubRel, packet_id, ReasonCode::Success, version, self.writable(at));

@@ -2,10 +2,6 @@
 
 use super::client::Client;
 
-/// Connections of a worker that may be under way at a time: each takes a plain descriptor until it is established, and
-/// listeners have a backlog.
-pub(super) const UNDER_WAY_MAX: u32 = 512;
-
 /// The first connections of a worker's clients, in their order.
 #[derive(Debug)]
 pub(super) struct Ramp {
@@ -13,14 +9,17 @@ pub(super) struct Ramp {
     order: Box<[u32]>,
     next: usize,
     rate_per_s: f64,
+    /// Connections that may be under way at a time: each takes a plain descriptor until it is established, and listeners
+    /// have a backlog.
+    pub(super) under_way_max: u32,
     began_ns: Option<u64>,
 }
 
 impl Ramp {
     /// A ramp over the clients that are wanted, at `rate_per_s`, or all at once for 0.
-    pub(super) fn new(clients: &[Client], rate_per_s: f64) -> Self {
+    pub(super) fn new(clients: &[Client], rate_per_s: f64, under_way_max: u32) -> Self {
         let order = (0..clients.len() as u32).filter(|at| clients[*at as usize].wanted).collect();
-        Self { order, next: 0, rate_per_s, began_ns: None }
+        Self { order, next: 0, rate_per_s, under_way_max, began_ns: None }
     }
 
     /// The next client to connect, if it is time.
@@ -36,7 +35,7 @@ impl Ramp {
 
     /// When the next one connects; far away while there is none or too many are under way.
     pub(super) fn next_ns(&self, now: u64, under_way: u32) -> u64 {
-        if self.next >= self.order.len() || under_way >= UNDER_WAY_MAX {
+        if self.next >= self.order.len() || under_way >= self.under_way_max {
             return u64::MAX;
         }
         match self.began_ns {
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_ramp_keeps_its_rate_and_its_bound() {
-        let mut ramp = Ramp::new(&clients(10), 1_000.0);
+        let mut ramp = Ramp::new(&clients(10), 1_000.0, 1);
         let mut taken = Vec::new();
         for ms in 0..10u64 {
             while let Some(at) = ramp.next(5_000_000 + ms * 500_000, 0) {
@@ -69,8 +68,8 @@ mod tests {
 
     #[test]
     fn a_storm_is_bounded_by_what_is_under_way() {
-        let mut ramp = Ramp::new(&clients(4), 0.0);
-        assert_eq!(ramp.next(1, UNDER_WAY_MAX), None);
+        let mut ramp = Ramp::new(&clients(4), 0.0, 8);
+        assert_eq!(ramp.next(1, 8), None);
         assert_eq!((ramp.next(1, 0), ramp.next(1, 1), ramp.next(1, 2)), (Some(0), Some(2), None));
     }
 }

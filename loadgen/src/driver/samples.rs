@@ -6,7 +6,7 @@ use super::worker::Second;
 use crate::histogram::{Histograms, Metric, Summary};
 use crate::process::Usage;
 use crate::report::log::LoggedInterval;
-use crate::report::{Interval, heat_step};
+use crate::report::{Interval, heat};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -109,14 +109,6 @@ impl Samples {
         };
         self.seconds.into_iter().map(interval).collect()
     }
-}
-
-fn heat(latency: &hdrhistogram::Histogram<u64>) -> Vec<(u16, u64)> {
-    let mut steps = BTreeMap::new();
-    for value in latency.iter_recorded() {
-        *steps.entry(heat_step(value.value_iterated_to())).or_insert(0) += value.count_at_value();
-    }
-    steps.into_iter().collect()
 }
 
 fn round(value: f64) -> f64 {

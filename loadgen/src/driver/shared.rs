@@ -2,6 +2,7 @@
 //!
 //! Each counter has one writer and is only ever stored whole, once a turn; nothing on the message path is shared.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -24,13 +25,14 @@ pub(crate) struct Shared {
     start_ns: AtomicU64,
     measure_ns: AtomicU64,
     end_ns: AtomicU64,
+    clock_error_ns: AtomicU64,
     first_error: Mutex<Option<String>>,
     /// One a worker.
     pub(crate) counters: Box<[Counters]>,
 }
 
 /// The times of a run on its clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Times {
     /// The load begins.
     pub(crate) start_ns: u64,
@@ -55,6 +57,7 @@ impl Shared {
             start_ns: AtomicU64::new(u64::MAX),
             measure_ns: AtomicU64::new(u64::MAX),
             end_ns: AtomicU64::new(u64::MAX),
+            clock_error_ns: AtomicU64::new(0),
             first_error: Mutex::new(None),
             counters: (0..workers).map(|_| Counters::default()).collect(),
         }
@@ -108,6 +111,16 @@ impl Shared {
         self.first_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
+    /// Notes by how much the clock of another host may differ; the largest counts.
+    pub(crate) fn note_clock_error(&self, ns: u64) {
+        self.clock_error_ns.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// The largest difference noted, nanoseconds.
+    pub(crate) fn clock_error_ns(&self) -> u64 {
+        self.clock_error_ns.load(Ordering::Relaxed)
+    }
+
     /// The sum of all workers' counters.
     pub(crate) fn total(&self) -> Tally {
         self.counters.iter().map(Counters::load).fold(Tally::default(), Tally::plus)
@@ -117,7 +130,7 @@ impl Shared {
 macro_rules! tally {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Counts of one worker, or of all.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub(crate) struct Tally { $($(#[$doc])* pub(crate) $name: u64),+ }
 
         /// A worker's [`Tally`] where others can see it; on cache lines of its own.
@@ -166,6 +179,8 @@ tally![
     held_back,
     /// Messages that were due and dropped, because too many waited.
     missed_sends,
+    /// Messages of QoS 1 and 2 that were sent again after a reconnection.
+    resent,
     /// Messages that the broker refused with a reason code.
     rejected,
     /// Payloads with a wrong checksum.
@@ -174,6 +189,10 @@ tally![
     unexpected,
     /// Connections that are up and subscribed.
     connected,
+    /// Clients that are to be up, now or once the load is over.
+    wanted,
+    /// Clients that were to be up when the run ended and were not.
+    absent,
     /// CONNACKs with success.
     established,
     /// CONNACKs and SUBACKs with another reason.
@@ -188,6 +207,10 @@ tally![
     open,
     /// Time not spent waiting during the measured part, nanoseconds.
     busy_ns,
+    /// CPU time of an agent's process, nanoseconds; of a worker nothing.
+    agent_cpu_ns,
+    /// Resident memory of an agent's process, bytes; of a worker nothing.
+    agent_rss_bytes,
 ];
 
 #[cfg(test)]

@@ -10,16 +10,19 @@ use super::client::{Client, Phase};
 use super::clock::Clock;
 use super::happenings::Happenings;
 use super::layout::Layout;
+use super::offline::Offline;
 use super::ramp::Ramp;
 use super::shared::{Shared, Stage, Tally, Times};
 use crate::histogram::{Histograms, Metric};
 use crate::scenario::expect::Expectation;
 use crate::scenario::plan::{Group, Plan};
+use crate::target::Address;
 use crate::transport::Transports;
 use ringtail_shards::wire::{Event, SendBuffer, Slot, Wait, Wire, WireConfig};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -27,11 +30,14 @@ use std::time::Duration;
 /// Buffers that a worker keeps for the next sends, and the largest one that it keeps.
 const SPARE_BUFFERS_MAX: usize = 4_096;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Receive buffers of all workers together, 16 KiB each, and the most of one.
+const RECEIVE_BUFFERS: u32 = 4_096;
+const RECEIVE_BUFFERS_MAX: u32 = 512;
 /// Longest sleep: how soon a parked worker notices a change of stage.
 const PARK_MAX_NS: u64 = 20_000_000;
 
 /// What a worker does while it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Idle {
     /// Asks the kernel again and again: exact, and takes a whole core while there is load.
     Spin,
@@ -54,25 +60,31 @@ pub(crate) struct Setup {
     /// Who must get what.
     pub(crate) expectation: Arc<Expectation>,
     /// The broker.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// What lies between MQTT and the sockets.
     pub(crate) transports: Transports,
     /// Source addresses that clients take in turn; empty: the kernel's choice.
     pub(crate) sources: Arc<[IpAddr]>,
     /// The run's clock.
     pub(crate) clock: Clock,
-    /// Number of this worker.
+    /// Its place among the counters.
+    pub(crate) seat: u32,
+    /// Number of this worker, over all hosts.
     pub(crate) worker: u32,
     /// How many there are.
     pub(crate) workers: u32,
     /// Direct descriptors of the ring.
     pub(crate) slots: u32,
+    /// Connections that may be under way at a time.
+    pub(crate) under_way_max: u32,
     /// What it does while it waits.
     pub(crate) idle: Idle,
     /// A closed loop instead of due times.
     pub(crate) closed: Option<ClosedLoop>,
     /// Unacknowledged messages of a publisher.
     pub(crate) inflight_max: u16,
+    /// Share of the subscribers that are away while there is load.
+    pub(crate) offline_share: f64,
 }
 
 /// The histograms of a second of the measured part.
@@ -102,6 +114,7 @@ pub(crate) struct Worker {
     pub(super) layout: LayoutRest,
     pub(super) ramp: Ramp,
     pub(super) happenings: Happenings,
+    pub(super) offline: Offline,
     /// Clients that try again, by time.
     pub(super) retries: BinaryHeap<Reverse<(u64, u32)>>,
     /// Clients between the start of their connection and SUBACK.
@@ -134,21 +147,30 @@ pub(super) struct LayoutRest {
     pub(super) publishers: Vec<u32>,
 }
 
+/// The receive buffers of one of so many workers: a power of two.
+fn receive_buffers(workers: u32) -> u16 {
+    let share = (RECEIVE_BUFFERS / workers.max(1)).clamp(16, RECEIVE_BUFFERS_MAX);
+    (share + 1).next_power_of_two() as u16 / 2
+}
+
 impl Worker {
     /// A worker of the calling thread.
     ///
     /// # Errors
     /// A sentence about what the kernel refused.
     pub(crate) fn new(setup: Setup, layout: Layout, shared: Arc<Shared>, exchange: Exchange) -> Result<Self, String> {
-        let config = WireConfig { slots: setup.slots, linger_ms: 200, ..WireConfig::default() };
+        let receive_buffers = receive_buffers(setup.workers);
+        let config = WireConfig { slots: setup.slots, linger_ms: 200, receive_buffers, ..WireConfig::default() };
         let wire = Wire::new(&config).map_err(|e| e.to_string())?;
         let Layout { lots, clients, receivers, receiver_ids, publishers } = layout;
-        let ramp = Ramp::new(&clients, setup.plan.connect_rate_per_s / f64::from(setup.workers));
+        let wanted = clients.iter().filter(|c| c.wanted).count() as u64;
+        let ramp = Ramp::new(&clients, setup.plan.connect_rate_per_s / f64::from(setup.workers), setup.under_way_max);
         Ok(Self {
             happenings: Happenings::new(&setup.plan, setup.workers),
             wire,
             ramp,
             clients,
+            offline: Offline::default(),
             layout: LayoutRest { lots, receivers, receiver_ids, publishers },
             retries: BinaryHeap::new(),
             under_way: 0,
@@ -157,7 +179,7 @@ impl Worker {
             plain: Vec::new(),
             handed: Vec::new(),
             pending: 0,
-            tally: Tally::default(),
+            tally: Tally { wanted, ..Tally::default() },
             times: shared.times(),
             histograms: Histograms::new(),
             exchange,
@@ -190,7 +212,7 @@ impl Worker {
                         self.begin_teardown();
                     }
                     if self.tally.open == 0 || now > teardown_ends_ns {
-                        self.shared.counters[self.setup.worker as usize].store(&self.tally);
+                        self.shared.counters[self.setup.seat as usize].store(&self.tally);
                         return Ok(());
                     }
                 }
@@ -210,12 +232,13 @@ impl Worker {
                 self.tally.busy_ns += self.setup.clock.now_ns() - before;
             }
             self.exchange_histograms(now);
-            self.shared.counters[self.setup.worker as usize].store(&self.tally);
+            self.shared.counters[self.setup.seat as usize].store(&self.tally);
         }
     }
 
     fn advance_load(&mut self, now: u64) {
         self.advance_ramp(now);
+        self.move_offline(now);
         self.happen(now);
         if now < self.times.start_ns {
             return;

@@ -1,10 +1,11 @@
 //! HdrHistogram's own files: the interval log (`.hlog`) and the percentile distribution (`.hgrm`).
 
 use crate::error::Error;
-use crate::histogram::{Histograms, Metric};
+use crate::histogram::{Histograms, Metric, Summary, decode, encode};
+use crate::report::{FORMAT, Interval, Report, heat};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -55,6 +56,53 @@ pub(crate) fn write_hlog(path: &Path, started: SystemTime, intervals: &[LoggedIn
     std::fs::write(path, bytes).map_err(|e| Error::file(path, e))
 }
 
+/// Reads an interval log, this program's or another's in nanoseconds, as a report that has latencies alone.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be read, [`Error::Report`] when it is no interval log or holds no histogram.
+pub(crate) fn read_hlog(path: &Path) -> Result<Report, Error> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+    let mut total = Histograms::new();
+    let mut report = Report { format: FORMAT, outcome: "complete".to_owned(), ..Report::default() };
+    report.scenario = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    for entry in IntervalLogIterator::new(&bytes) {
+        match entry.map_err(|e| Error::report(path, format!("not an interval log: {e:?}")))? {
+            LogEntry::StartTime(at) => report.started_unix_ms = at.as_millis() as u64,
+            LogEntry::BaseTime(_) => {}
+            LogEntry::Interval(entry) => {
+                let histogram = decode(entry.encoded_histogram(), path)?;
+                let name = entry.tag().map_or(Metric::Latency.name(), |tag| tag.as_str());
+                let Some(metric) = Metric::ALL.into_iter().find(|m| m.name() == name) else { continue };
+                total.add_to(metric, &histogram);
+                if metric == Metric::Latency {
+                    report.intervals.push(Interval {
+                        at_s: (entry.start_timestamp() + entry.duration()).as_secs_f64(),
+                        length_s: entry.duration().as_secs_f64(),
+                        delivered: histogram.len(),
+                        latency_us: Summary::of(&histogram),
+                        heat: heat(&histogram),
+                        ..Interval::default()
+                    });
+                }
+            }
+        }
+    }
+    if report.intervals.is_empty() {
+        return Err(Error::report(path, "there is no interval in it"));
+    }
+    report.duration_s = report.intervals.iter().map(|i| i.length_s).sum();
+    report.delivered = total.get(Metric::Latency).len();
+    report.delivered_per_s = (report.delivered as f64 / report.duration_s.max(1e-3) * 10.0).round() / 10.0;
+    let summary = |metric| Summary::of(total.get(metric));
+    report.latency_us = summary(Metric::Latency);
+    report.latency_uncorrected_us = summary(Metric::Uncorrected);
+    report.acknowledgement_us = summary(Metric::Acknowledgement);
+    report.lateness_us = summary(Metric::Lateness);
+    let recorded = LOGGED.into_iter().filter(|m| !total.get(*m).is_empty());
+    report.histograms = recorded.map(|m| (m.name().to_owned(), encode(total.get(m)))).collect();
+    Ok(report)
+}
+
 /// Writes a percentile distribution in microseconds, with HdrHistogram's columns: value, percentile, count, 1/(1-p).
 ///
 /// # Errors
@@ -86,8 +134,6 @@ fn hgrm(h: &Histogram<u64>, out: &mut Vec<u8>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hdrhistogram::serialization::Deserializer;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     #[test]
     fn an_interval_log_reads_back() {
@@ -97,19 +143,14 @@ mod tests {
         let interval = LoggedInterval { start: Duration::from_secs(3), length: Duration::from_secs(1), histograms };
         let path = std::env::temp_dir().join(format!("ringtail-load-{}.hlog", std::process::id()));
         write_hlog(&path, SystemTime::now(), &[interval]).expect("write");
-        let bytes = std::fs::read(&path).expect("read");
+        let report = Report::read(&path).expect("read");
+        std::fs::write(&path, "not a log").expect("write");
+        assert!(matches!(Report::read(&path), Err(Error::Report { .. })));
         std::fs::remove_file(&path).expect("remove");
-        let mut found = Vec::new();
-        for entry in IntervalLogIterator::new(&bytes) {
-            if let LogEntry::Interval(entry) = entry.expect("entry") {
-                let encoded =
-                    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, entry.encoded_histogram());
-                let h: Histogram<u64> =
-                    Deserializer::new().deserialize(&mut encoded.expect("base64").as_slice()).expect("histogram");
-                found.push((entry.tag().map(|t| t.as_str().to_owned()), entry.start_timestamp().as_secs(), h.max()));
-            }
-        }
-        assert_eq!(found, [(None, 3, 1_000), (Some("lateness".to_owned()), 3, 7)]);
+        let [interval] = report.intervals.as_slice() else { panic!("{:?}", report.intervals) };
+        assert_eq!((interval.at_s, interval.length_s, interval.delivered), (4.0, 1.0, 1));
+        assert_eq!((report.latency_us.max, report.lateness_us.max, report.delivered_per_s), (1.0, 0.0, 1.0));
+        assert!(report.histograms.keys().eq(["latency", "lateness"]), "{:?}", report.histograms.keys());
     }
 
     #[test]

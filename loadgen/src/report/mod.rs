@@ -8,6 +8,7 @@ pub(crate) mod table;
 
 use crate::error::Error;
 use crate::histogram::Summary;
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +59,9 @@ pub(crate) struct Report {
     pub(crate) unexpected: u64,
     /// Messages of QoS 1 and 2 never acknowledged; their deliveries do not count as lost.
     pub(crate) unacknowledged: u64,
+    /// Messages of QoS 1 and 2 sent again, because a connection ended before their acknowledgement came.
+    #[serde(default)]
+    pub(crate) resent: u64,
     /// Deliveries missed by clients that were away without a session.
     pub(crate) missed_while_away: u64,
     /// Messages that were due but never left the generator.
@@ -85,6 +89,9 @@ pub(crate) struct Report {
     /// The broker, when its process was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) broker: Option<Broker>,
+    /// The retained messages, when they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retained: Option<Retained>,
     /// The run second by second.
     pub(crate) intervals: Vec<Interval>,
     /// The whole histograms by name, as HdrHistogram's tools exchange them.
@@ -125,6 +132,9 @@ pub(crate) struct Connections {
     pub(crate) dropped: u64,
     /// Sessions that the broker was asked to keep and did not.
     pub(crate) sessions_lost: u64,
+    /// Clients that were to be connected at the end and were not.
+    #[serde(default)]
+    pub(crate) absent: u64,
     /// Connections a second from the first to the last of the ramp.
     pub(crate) established_per_s: f64,
     /// The first reason for a refusal, failure or drop.
@@ -137,6 +147,12 @@ pub(crate) struct Connections {
 pub(crate) struct Generator {
     /// Workers.
     pub(crate) workers: u64,
+    /// Agents on other hosts; 0 when this one made the load.
+    #[serde(default)]
+    pub(crate) agents: u64,
+    /// What the agents' clocks may differ by from the coordinator's: the error of latencies between hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_error_us: Option<f64>,
     /// CPU time of the measured part, seconds.
     pub(crate) cpu_s: f64,
     /// The busiest worker's share of its time not spent waiting, 0 to 1.
@@ -167,6 +183,20 @@ pub(crate) struct Broker {
     pub(crate) rss_max_bytes: u64,
 }
 
+/// What the topics had retained at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Retained {
+    /// Topics that must have a retained message.
+    pub(crate) topics: u64,
+    /// Of them without one.
+    pub(crate) missing: u64,
+    /// Of them with one that a later acknowledged message should have replaced.
+    pub(crate) stale: u64,
+    /// Why the check came to no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
 /// One second of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Interval {
@@ -193,11 +223,14 @@ pub(crate) struct Interval {
 }
 
 impl Report {
-    /// Reads a report.
+    /// Reads a report, or an interval log (a name that ends in `.hlog`), which has latencies alone.
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be read, [`Error::Report`] when it is none or of another version.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        if path.extension().is_some_and(|e| e == "hlog") {
+            return log::read_hlog(path);
+        }
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
         let report: Self =
             serde_json::from_str(&text).map_err(|e| Error::report(path, format!("not a report: {e}")))?;
@@ -232,6 +265,7 @@ impl Report {
                 broken.push(format!("QoS {qos}: {} messages out of order [MQTT-4.6.0-6]", checks.reordered));
             }
         }
+        self.add_broken_ends(&mut broken);
         if self.connections.sessions_lost > 0 {
             broken.push(format!("{} sessions not kept [MQTT-3.1.2-5]", self.connections.sessions_lost));
         }
@@ -245,8 +279,43 @@ impl Report {
     }
 }
 
+impl Report {
+    /// What was not as it should be once the load was over.
+    fn add_broken_ends(&self, broken: &mut Vec<String>) {
+        if let Some(Retained { topics, missing, stale, error }) = &self.retained {
+            if let Some(error) = error {
+                broken.push(format!("the retained messages could not be read: {error}"));
+            }
+            if missing + stale > 0 {
+                broken.push(format!(
+                    "{missing} of {topics} topics without their retained message, {stale} with an old one \
+                     [MQTT-3.3.1-5]"
+                ));
+            }
+        }
+        if self.outcome == "complete" && self.unacknowledged > 0 {
+            broken.push(format!("{} messages never acknowledged", self.unacknowledged));
+        }
+        if self.outcome == "complete" && self.missed_sends > 0 {
+            broken.push(format!("{} messages could not be sent at all", self.missed_sends));
+        }
+        if self.connections.absent > 0 {
+            broken.push(format!("{} clients could not connect again", self.connections.absent));
+        }
+    }
+}
+
+/// A histogram of latencies in the steps of [`Interval::heat`].
+pub(crate) fn heat(latency: &Histogram<u64>) -> Vec<(u16, u64)> {
+    let mut steps = BTreeMap::new();
+    for value in latency.iter_recorded() {
+        *steps.entry(heat_step(value.value_iterated_to())).or_insert(0) += value.count_at_value();
+    }
+    steps.into_iter().collect()
+}
+
 /// The step of [`Interval::heat`] that holds `ns`.
-pub(crate) fn heat_step(ns: u64) -> u16 {
+fn heat_step(ns: u64) -> u16 {
     ((ns.max(1) as f64).log2() * 4.0) as u16
 }
 

@@ -1,6 +1,6 @@
 //! The report as a table for people.
 
-use super::{Checks, Report};
+use super::{Checks, Report, Retained};
 use crate::histogram::Summary;
 use std::fmt::Write;
 
@@ -47,6 +47,9 @@ fn write_all(r: &Report, out: &mut String) -> std::fmt::Result {
         g.cpu_s,
         bytes(g.rss_bytes)
     )?;
+    if let Some(error) = g.clock_error_us {
+        writeln!(out, "           {} agents, whose clocks agree to {error:.1} us", g.agents)?;
+    }
     if let Some(limit) = &g.limit {
         writeln!(out, "           THE GENERATOR WAS THE LIMIT: {limit}")?;
     }
@@ -65,11 +68,15 @@ fn write_checks(r: &Report, out: &mut String) -> std::fmt::Result {
         (r.corrupted, "corrupted"),
         (r.unexpected, "delivered to a client that had not subscribed"),
         (r.unacknowledged, "never acknowledged"),
+        (r.resent, "sent again after a reconnection"),
         (r.missed_while_away, "missed by clients that were away without a session"),
         (r.missed_sends, "due but never sent"),
     ];
     for (count, what) in others.iter().filter(|(count, _)| *count > 0) {
         writeln!(out, "           {count} {what}")?;
+    }
+    if let Some(Retained { topics, missing, stale, .. }) = &r.retained {
+        writeln!(out, "           {topics} topics must have a retained message: {missing} missing, {stale} old")?;
     }
     for pair in r.pairs_at_fault.iter().take(5) {
         writeln!(
@@ -111,6 +118,7 @@ fn write_connections(r: &Report, out: &mut String) -> std::fmt::Result {
         (c.failed, "failed"),
         (c.dropped, "dropped by the other side"),
         (c.sessions_lost, "sessions not kept"),
+        (c.absent, "not there at the end"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;

@@ -35,6 +35,7 @@ builtins![
     "reconnect-storm",
     "wildcard-heavy",
     "offline-drain",
+    "durable",
     "large-payloads",
 ];
 

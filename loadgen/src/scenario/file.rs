@@ -2,7 +2,7 @@
 //!
 //! docs/LOAD.md describes each key for users; what a scenario means once scaled and checked is [`super::plan::Plan`].
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A scenario file.
@@ -120,7 +120,7 @@ pub(crate) struct PublishFile {
 }
 
 /// `"constant"`, `"poisson"` or `{ burst = N }`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ArrivalsFile {
     /// Evenly spaced over the group.
@@ -133,7 +133,7 @@ pub(crate) enum ArrivalsFile {
 }
 
 /// Properties of PUBLISH that a scenario may set.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PropertiesFile {
     /// Message Expiry Interval, seconds.
@@ -163,7 +163,7 @@ pub(crate) struct EventFile {
 }
 
 /// What an event does to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
     /// Opens the connection, and subscribes.
@@ -177,7 +177,7 @@ pub(crate) enum Action {
 }
 
 /// Version of MQTT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum, Serialize)]
 pub(crate) enum Version {
     /// MQTT 3.1.1.
     #[default]

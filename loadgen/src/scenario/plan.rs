@@ -7,6 +7,7 @@ use super::file::{Action, ArrivalsFile, EventFile, GroupFile, PropertiesFile, Pu
 use super::template::{Template, Values};
 use crate::error::Error;
 use crate::payload::{HEADER_BYTES, PUBLISHERS_MAX};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Messages a second that a plan may ask for in all: above it due times would be less than 10 ns apart.
@@ -44,7 +45,7 @@ pub(crate) struct Overrides {
 }
 
 /// A scenario ready to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// The scenario's name.
     pub(crate) name: String,
@@ -67,7 +68,7 @@ pub(crate) struct Plan {
 }
 
 /// Clients that are alike.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// Name.
     pub(crate) name: String,
@@ -117,7 +118,7 @@ impl Group {
 }
 
 /// Subscriptions of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Subscribe {
     /// Topic filters.
     pub(crate) filters: Vec<Template>,
@@ -128,7 +129,7 @@ pub(crate) struct Subscribe {
 }
 
 /// Messages of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Publish {
     /// Topic name.
     pub(crate) topic: Template,
@@ -156,7 +157,7 @@ impl Publish {
 }
 
 /// Something that happens to a group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
     /// After the load began, nanoseconds.
     pub(crate) at_ns: u64,

@@ -1,14 +1,15 @@
 //! Text that differs from client to client: `{i}`, `{i%N}`, `{i/N}`, `{i:W}`, `{group}` and `{run}`.
 
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// A parsed template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
     Literal(String),
     /// The client's number in its group, from 0.
@@ -19,7 +20,7 @@ enum Part {
     Run,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Index {
     Plain,
     Modulo(u64),

@@ -1,7 +1,7 @@
 //! Latencies against delays that are known.
 
 use crate::support::broker::{Faults, TestBroker};
-use crate::support::{drive, pairs};
+use crate::support::{drive, pairs, relay, scratch};
 use std::time::Duration;
 
 #[test]
@@ -15,6 +15,22 @@ fn a_known_delay_is_the_latency() {
     }
     // The machine may be busy, but not so busy that half of the messages take twice as long.
     assert!(finished.number("latency_us.p50") < 100_000.0, "{}", finished.stdout);
+}
+
+#[test]
+fn a_relay_of_5_ms_adds_5_ms_over_tcp_and_over_a_unix_socket() {
+    let delay = Duration::from_millis(5);
+    let broker = TestBroker::start(Faults::default());
+    let path = scratch("relay.sock");
+    for target in [relay::start(broker.address, delay, None), relay::start(broker.address, delay, Some(path.clone()))] {
+        let finished = drive("run", &pairs(2, 200, 1), &["--target", &target]);
+        assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+        assert_eq!((finished.number("lost"), finished.number("latency_us.count")), (0.0, 400.0));
+        // Histograms keep three digits.
+        assert!(finished.number("latency_us.min") >= 4_995.0, "{}", finished.stdout);
+        assert!(finished.number("latency_us.p50") < 10_000.0, "{}", finished.stdout);
+    }
+    std::fs::remove_file(path).expect("the socket");
 }
 
 /// A client with a window of one message cannot send while the broker stalls. What it measures from the time of sending

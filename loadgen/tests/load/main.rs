@@ -1,6 +1,8 @@
 //! The program, end to end, against a broker that can be wrong on purpose.
 
+mod agents;
 mod delivery;
 mod failures;
 mod latency;
 mod support;
+mod verify;

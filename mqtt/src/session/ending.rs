@@ -167,6 +167,13 @@ impl Session {
         if self.connected { self.keep_alive_until() } else { self.will_at().min(self.expires_at()) }
     }
 
+    /// The client may have sent something that was not read, because it is held back: its Keep Alive begins anew.
+    pub fn restart_keep_alive(&mut self, now: Millis) {
+        if self.connected {
+            self.since = now;
+        }
+    }
+
     /// The time is `now`; see [`Session::poll_timeout`].
     pub fn on_timeout(&mut self, now: Millis) -> Timeout {
         if self.connected {

@@ -23,6 +23,15 @@ pub enum Full {
     Bytes,
 }
 
+/// How much one slice of a scan takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// Topics that are looked at.
+    pub topics_max: usize,
+    /// Bytes of the messages found ([`Message::memory_bytes`]) from which on no more is looked for.
+    pub bytes_max: usize,
+}
+
 /// Where a scan or a sweep goes on: after a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cursor(Box<[u8]>);
@@ -130,15 +139,15 @@ impl<N: Default> Retained<N> {
         self.messages.get(topic_name.as_bytes()).map(|kept| &kept.message).filter(|message| message.expires_at > now)
     }
 
-    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, looking at no more than
-    /// `slice_max` topics; what it returns is where to go on, `None` at the end. Between two slices messages may be set
-    /// and removed: what stays is found once.
+    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, for one slice; what it
+    /// returns is where to go on, `None` at the end. Between two slices messages may be set and removed: what stays is
+    /// found once.
     #[must_use]
     pub fn scan(
         &self,
         filter: &str,
         cursor: Option<&Cursor>,
-        slice_max: usize,
+        slice: Slice,
         now: Millis,
         mut found: impl FnMut(&Rc<Message>),
     ) -> Option<Cursor> {
@@ -146,22 +155,34 @@ impl<N: Default> Retained<N> {
             self.get(filter, now).into_iter().for_each(found);
             return None;
         }
+        let mut bytes = 0;
         if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
             // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
-            self.get(parent, now).into_iter().for_each(&mut found);
+            if let Some(message) = self.get(parent, now) {
+                found(message);
+                bytes += message.memory_bytes();
+                // A slice of its own when it is large: the topics below it are greater.
+                if bytes >= slice.bytes_max {
+                    return Some(Cursor(parent.as_bytes().into()));
+                }
+            }
         }
         let prefix = literal_prefix(filter).as_bytes();
-        let start = cursor.map_or(Bound::Included(prefix), Cursor::after);
+        let start = cursor.filter(|cursor| *cursor.0 >= *prefix).map_or(Bound::Included(prefix), Cursor::after);
         let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
         let mut last = None;
-        for (topic, Kept { message, .. }) in range.by_ref().take(slice_max.max(1)) {
+        for (topic, Kept { message, .. }) in range.by_ref().take(slice.topics_max.max(1)) {
             // [MQTT-4.7.2-1]
             let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");
             if !spared && message.expires_at > now && filter_matches(filter.as_bytes(), topic.as_bytes()) {
                 found(message);
+                bytes += message.memory_bytes();
             }
             last = Some(topic);
+            if bytes >= slice.bytes_max {
+                break;
+            }
         }
         range.next().and(last).map(Cursor::at)
     }

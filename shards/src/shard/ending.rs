@@ -31,6 +31,9 @@ impl Core {
         if connection.phase == Phase::Closing {
             return;
         }
+        if std::mem::take(&mut connection.held) {
+            self.holds.forget(number);
+        }
         connection.phase = Phase::Draining;
         connection.partial = Vec::new();
         connection.deadline = self.local.now.plus_ms(DRAIN_MS);
@@ -59,21 +62,10 @@ impl Core {
 
     /// Ends a session: its subscriptions go, and a will that was still waiting is published [MQTT-3.1.3-9].
     pub(crate) fn end_session(&mut self, session: u32) {
-        let Some(mut entry) = self.local.sessions.remove(session) else { return };
+        let Some(mut entry) = self.local.sessions.retire(session) else { return };
         self.scans.forget(session);
         self.forget_session(entry.log);
-        for membership in std::mem::take(&mut entry.memberships) {
-            self.local.counters.subscriptions -= 1;
-            let announcement = match membership {
-                Membership::Filter(filter) => self
-                    .subscriptions
-                    .remove(filter, session)
-                    .and_then(|removed| removed.announce)
-                    .map(Announcement::Remove),
-                Membership::Group(group) => self.shared.leave(group, session),
-            };
-            announcement.into_iter().for_each(|announcement| self.announce(&announcement));
-        }
+        self.end_memberships(session, std::mem::take(&mut entry.memberships));
         if let Some(will) = entry.session.end(self.local.now) {
             self.publish_will(&will);
         }

@@ -143,7 +143,7 @@ impl Core {
         let member = shared.pick(
             group,
             pick.choice,
-            |session| queue || local.can_take(session, message.qos),
+            |session| queue && local.sessions.get(session).is_some() || local.can_take(session, message.qos),
             |session| local.sessions.get(session).map_or(u32::MAX, |entry| entry.session.inflight_len() as u32),
         );
         let Some(member) = member else { return false };

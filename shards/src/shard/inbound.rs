@@ -9,13 +9,17 @@ use crate::shard::publish::Origin;
 use crate::shard::{Core, Request};
 use ringtail_mqtt::codec::{self, DecodeError, Frame};
 use ringtail_mqtt::limits::Limits;
-use ringtail_mqtt::packet::{Packet, PacketId, QoS};
+use ringtail_mqtt::packet::{Packet, PacketId, PacketType, QoS};
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::{Action, DetachCause, Inbound};
 
 /// The largest CONNECT: five fields of 64 KiB each (client id, will topic, will message, user name, password), and as much
 /// again for properties.
 const CONNECT_BYTES_MAX: u32 = 640 << 10;
+
+/// The largest packet of a client other than PUBLISH: what it asks for is done in one turn, so a SUBSCRIBE with 10,000 filters
+/// of 25 characters is as large as one may be.
+const CONTROL_BYTES_MAX: u32 = 256 << 10;
 
 /// Whether the bytes behind a packet are to be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Core {
         }
         if !connection.partial.is_empty() {
             let mut partial = std::mem::take(&mut connection.partial);
-            let whole = match complete(&mut partial, &mut bytes, bytes_max(connection.phase, &self.local.limits)) {
+            let whole = match complete(&mut partial, &mut bytes, (connection.phase, &self.local.limits)) {
                 Ok(whole) => whole,
                 Err(error) => return self.refuse_bytes(number, &error, &partial),
             };
@@ -94,7 +98,7 @@ impl Core {
                 connection.partial.extend_from_slice(rest);
                 return Flow::Continue;
             }
-            let total = match codec::frame(rest, bytes_max(phase, &self.local.limits)) {
+            let total = match codec::frame(rest, bytes_max(phase, rest, &self.local.limits)) {
                 Ok(Frame::Complete { total_bytes, .. }) => total_bytes,
                 Ok(Frame::Incomplete { .. }) => {
                     connection.partial.extend_from_slice(rest);
@@ -112,6 +116,9 @@ impl Core {
                     return Flow::Stop;
                 }
             };
+            if phase == Phase::Live && self.hold_before(number, &packet) {
+                continue; // held now: it is kept with what follows it
+            }
             let flow = match (phase, &packet) {
                 (Phase::Live, _) => self.take_packet(number, &packet),
                 (_, packet) if self.is_authenticating(number) => self.take_before_connack(number, packet),
@@ -154,6 +161,7 @@ impl Core {
             Action::Pump => {
                 self.local.pump(session);
                 self.local.note_progress(session);
+                self.wake_scan(session);
                 Flow::Continue
             }
             Action::Auth(auth) => self.take_auth(number, auth),
@@ -217,14 +225,21 @@ impl Core {
     }
 }
 
-/// The largest packet that is accepted: a client that has not said who it is may not have the server keep much for it.
-fn bytes_max(phase: Phase, limits: &Limits) -> u32 {
-    if phase == Phase::Live { limits.packet_bytes_max } else { limits.packet_bytes_max.min(CONNECT_BYTES_MAX) }
+/// The largest packet that is accepted at the front of `bytes`: a client that has not said who it is may not have the server
+/// keep much for it, and only a PUBLISH carries what may be large.
+fn bytes_max(phase: Phase, bytes: &[u8], limits: &Limits) -> u32 {
+    let packet_type = bytes.first().and_then(|byte| PacketType::from_first_byte(*byte));
+    let most = match (phase, packet_type) {
+        (Phase::Live, Some(PacketType::Publish)) => u32::MAX,
+        (Phase::Live, _) => CONTROL_BYTES_MAX,
+        _ => CONNECT_BYTES_MAX,
+    };
+    limits.packet_bytes_max.min(most)
 }
 
 /// Moves from `bytes` to `partial` what its first packet lacks. True when that packet is whole.
-fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8], packet_bytes_max: u32) -> Result<bool, DecodeError> {
-    while let Frame::Incomplete { needed_bytes } = codec::frame(partial, packet_bytes_max)? {
+fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8], (phase, limits): (Phase, &Limits)) -> Result<bool, DecodeError> {
+    while let Frame::Incomplete { needed_bytes } = codec::frame(partial, bytes_max(phase, partial, limits))? {
         if bytes.is_empty() {
             return Ok(false);
         }

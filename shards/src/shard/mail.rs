@@ -2,10 +2,9 @@
 
 use crate::journal::Lane;
 use crate::routing::{Announcement, Cursor};
+use crate::shard::connection::Peer;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
-
-use std::net::SocketAddr;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -36,7 +35,7 @@ pub(crate) enum Mail {
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
@@ -69,15 +68,16 @@ pub(crate) struct GroupForwarded {
 pub(crate) struct HandOver {
     /// Pairs the bytes with the descriptor.
     pub token: u64,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What was read so far: a whole CONNECT, and perhaps more.
     pub bytes: Vec<u8>,
 }
 
 /// The question for a slice of retained messages.
 pub(crate) struct RetainedAsk {
-    /// The asker's name for the scan.
-    pub scan: u32,
+    /// The asker's session and name for the question.
+    pub session: u32,
+    pub asked: u64,
     pub filter: Box<str>,
     /// The last topic of the slice before.
     pub after: Option<Cursor>,
@@ -85,7 +85,9 @@ pub(crate) struct RetainedAsk {
 
 /// A slice of retained messages.
 pub(crate) struct RetainedFound {
-    pub scan: u32,
+    /// Those of the question.
+    pub session: u32,
+    pub asked: u64,
     pub messages: Vec<Message>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,

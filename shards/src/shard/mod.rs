@@ -8,6 +8,7 @@ mod authentication;
 mod clock;
 mod connection;
 mod durable;
+mod ended;
 mod ending;
 mod fence;
 mod groups;
@@ -20,10 +21,15 @@ mod mail;
 mod pool;
 mod publish;
 mod retained_scan;
+#[cfg(test)]
+mod rig;
+mod scans;
 mod send;
 mod sessions;
 mod subscribe;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 
@@ -37,14 +43,14 @@ use crate::home::Homes;
 use crate::journal::SavedRetained;
 use crate::mesh::Port;
 use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
-
 use crate::shard::authentication::Authenticating;
-use crate::shard::connection::{Connection, Phase};
+use crate::shard::connection::{Connection, Peer, Phase};
+use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
 use crate::shard::mail::HandOver;
-use crate::shard::retained_scan::Scans;
+use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
@@ -52,7 +58,6 @@ use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -93,6 +98,7 @@ pub(crate) struct Core {
     pub retained: SavedRetained,
     pub scans: Scans,
     pub holds: Holds,
+    pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
     pub due: Vec<Timer>,
@@ -160,6 +166,7 @@ impl Core {
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
+            ended: Ended::default(),
             port,
             timers: Timers::new(now),
             due: Vec::new(),
@@ -182,7 +189,7 @@ impl Core {
     }
 
     /// A connection has come, by the listener or from another shard. It must send CONNECT in time [MQTT-3.1.0-1].
-    pub(crate) fn admit(&mut self, slot: Slot, peer: SocketAddr) -> u32 {
+    pub(crate) fn admit(&mut self, slot: Slot, peer: Peer) -> u32 {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);

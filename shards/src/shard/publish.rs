@@ -38,6 +38,9 @@ impl Core {
 
     /// Delivers to this shard's subscribers.
     fn publish_here(&mut self, message: &MessageRef<'_>, hash: u64, from: Option<u32>) -> bool {
+        if message.retain && !self.scans.is_empty() {
+            self.scans.note(hash);
+        }
         let Self { subscriptions, matches, local, encoder, .. } = self;
         subscriptions.matches(message.topic_name, hash, matches);
         if matches.is_empty() {

@@ -56,10 +56,22 @@ impl Sessions {
         number
     }
 
-    pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
-        let entry = self.arena.remove(number)?;
+    /// Ends a session whose number the router still knows: nobody else gets it before [`Sessions::release`].
+    pub(crate) fn retire(&mut self, number: u32) -> Option<SessionEntry> {
+        let entry = self.arena.retire(number)?;
         self.by_client_id.remove(hash_topic(&self.seed, entry.session.client_id()), |known| known.id == number);
         Some(entry)
+    }
+
+    /// The number of an ended session may be given to another.
+    pub(crate) fn release(&mut self, number: u32) {
+        self.arena.release(number);
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
+        let entry = self.retire(number);
+        self.release(number);
+        entry
     }
 
     #[inline]

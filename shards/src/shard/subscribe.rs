@@ -19,12 +19,20 @@ use ringtail_mqtt::session::DetachCause;
 use ringtail_mqtt::topic::Filter;
 use std::collections::HashSet;
 
+/// Filters of one SUBSCRIBE that are looked at, since it is handled in one turn: some milliseconds. The others are refused.
+const FILTERS_MAX: usize = 8_192;
+
 impl Core {
     pub(crate) fn take_subscribe(&mut self, number: u32, session: u32, subscribe: &Subscribe<'_>) -> Flow {
         let id = subscribe.subscription_identifier.map_or(0, std::num::NonZeroU32::get);
         let bridge = self.local.connections.get(number).is_some_and(|c| c.bridge);
         let mut reasons = ReasonCodesBuf::default();
-        for (text, options) in subscribe.filters {
+        for (position, (text, options)) in subscribe.filters.into_iter().enumerate() {
+            if position >= FILTERS_MAX {
+                self.local.counters.subscriptions_refused += 1;
+                reasons.push(ReasonCode::QuotaExceeded);
+                continue;
+            }
             match self.subscribe(session, bridge, text, options, id) {
                 Ok(reason) => reasons.push(reason),
                 // [MQTT-3.8.3-4]: No Local on a shared subscription ends the connection.
@@ -89,7 +97,7 @@ impl Core {
         };
         // [MQTT-4.8.2]: a shared subscription gets no retained messages when it is made.
         if wants_retained && filter.share.is_none() && retain_available {
-            self.start_scan(session, filter.filter, filter.has_wildcards, options, id);
+            self.start_scan(session, filter.filter, filter.has_wildcards);
         }
         Ok(match options.maximum_qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -173,14 +181,12 @@ impl Core {
             }
             None => {
                 let removed = self.subscriptions.unsubscribe(filter.filter, session)?;
+                self.scans.forget_filter(session, removed.filter); // [MQTT-3.10.4-2]
                 let announcement = removed.announce.then(|| Announcement::Remove(filter.filter.into()));
                 (Membership::Filter(removed.filter), announcement)
             }
         };
         self.local.counters.subscriptions -= 1;
-        if !self.scans.is_empty() && filter.share.is_none() {
-            self.scans.forget_filter(session, filter.filter); // [MQTT-3.10.4-2]
-        }
         announcement.into_iter().for_each(|announcement| self.announce(&announcement));
         Some(membership)
     }

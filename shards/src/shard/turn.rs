@@ -109,7 +109,7 @@ impl Shard {
             }
             Event::Accepted { slot, peer, .. } => {
                 core.local.counters.connections_accepted += 1;
-                let number = core.admit(slot, peer);
+                let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
             Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
@@ -237,7 +237,7 @@ impl Core {
     /// ring brought it: a question on one ring may have been caused by a change that was put in another one before. The
     /// rings are read one after another, so they are read twice: the second time finds every change that was there before
     /// the first time ended. Other mail of the second time waits for the next turn.
-    fn drain_mesh(&mut self) -> usize {
+    pub(super) fn drain_mesh(&mut self) -> usize {
         if self.shards == 1 {
             return 0;
         }
@@ -269,7 +269,7 @@ impl Core {
                 let (message, publisher) = *retain;
                 self.take_retain_mail(from, message, publisher);
             }
-            Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
+            Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
@@ -279,7 +279,7 @@ impl Core {
         }
     }
 
-    fn take_due_timers(&mut self) {
+    pub(super) fn take_due_timers(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.timers.take_due(self.local.now, &mut due);
         for timer in due.drain(..) {
@@ -319,6 +319,11 @@ impl Core {
         }
         entry.timer_at = Millis::NEVER;
         let connection = entry.connection;
+        if self.local.connections.get(connection).is_some_and(|connection| connection.held) {
+            self.hears_from(number);
+            return self.file_timer(number);
+        }
+        let Some(entry) = self.local.sessions.get_mut(number) else { return };
         match entry.session.on_timeout(now) {
             Timeout::None => {}
             // [MQTT-3.1.2-22]
@@ -342,15 +347,16 @@ impl Core {
     }
 
     /// Work that goes on from turn to turn. True when there is more to do at once.
-    fn take_steps(&mut self) -> bool {
+    pub(super) fn take_steps(&mut self) -> bool {
         if !self.holds.is_empty() {
             self.review_holds();
         }
-        !self.scans.is_empty() && self.step_scans()
+        let ending = self.step_ended();
+        self.step_scans() || ending
     }
 
     /// A send has ended: more may wait, or the connection was waiting to be closed.
-    fn take_sent(&mut self, number: u32, ok: bool) {
+    pub(super) fn take_sent(&mut self, number: u32, ok: bool) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.sending = false;
         if !ok {
@@ -362,6 +368,7 @@ impl Core {
         }
         if session != NONE {
             self.local.pump(session);
+            self.wake_scan(session);
         }
     }
 

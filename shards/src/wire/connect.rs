@@ -9,8 +9,10 @@ use io_uring::types::Fd;
 use slab::Slab;
 use socket2::{SockAddr, Socket};
 use std::cell::UnsafeCell;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
 /// `IORING_FILE_INDEX_ALLOC` of the kernel's interface: the kernel picks the slot.
 const ANY_SLOT: i32 = -1;
@@ -44,15 +46,23 @@ impl Wire {
     /// Connects to `address`, from the local address `bind` if given (port 0 lets the kernel pick one that is free for this
     /// peer, so that ports do not run out early). [`Event::Connected`] brings the slot, with TCP_NODELAY set, or the error.
     pub fn connect(&mut self, address: SocketAddr, bind: Option<SocketAddr>, token: u32) {
-        let socket = match sockets::client(address, bind) {
-            Ok(socket) => socket,
+        self.connect_socket(sockets::client(address, bind).map(|socket| (socket, address.into())), token);
+    }
+
+    /// Connects to the Unix socket at `path`; [`Event::Connected`] brings the slot or the error.
+    pub fn connect_unix(&mut self, path: &Path, token: u32) {
+        self.connect_socket(sockets::unix_client(path), token);
+    }
+
+    fn connect_socket(&mut self, made: io::Result<(Socket, SockAddr)>, token: u32) {
+        let (socket, address) = match made {
+            Ok((socket, address)) => (socket, Box::new(address)),
             Err(error) => {
                 self.pending.push(Event::Connected { token, result: Err(error) });
                 return;
             }
         };
         let installed = Box::new(UnsafeCell::new(socket.as_raw_fd()));
-        let address = Box::new(SockAddr::from(address));
         let key = self.connects.under_way.insert(Connect { token, socket, address, installed });
         let connect = &self.connects.under_way[key];
         let entry = opcode::Connect::new(

@@ -1,9 +1,10 @@
 //! Plain sockets before the ring has them.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// A listener that shares its address with the other shards' (SO_REUSEPORT), with TCP_NODELAY, which its connections inherit.
 /// With port 0 the kernel picks one: the first shard asks, the others are given its answer. An IPv6 address takes IPv6 only.
@@ -33,6 +34,11 @@ pub(super) fn client(address: SocketAddr, bind: Option<SocketAddr>) -> io::Resul
         socket.bind(&bind.into())?;
     }
     Ok(socket)
+}
+
+/// A socket that is about to connect to the Unix socket at `path`, and the address.
+pub(super) fn unix_client(path: &Path) -> io::Result<(Socket, SockAddr)> {
+    Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(path)?))
 }
 
 /// The port is chosen at connect, when the peer is known, and so can be one that another peer's connection uses.

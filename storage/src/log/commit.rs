@@ -335,6 +335,10 @@ impl<B: Backing> Log<B> {
 
     /// Works out what has become durable and which segments may go.
     pub(super) fn advance(&mut self) {
+        // A commit can come back after the log stopped, and in the middle of what could not be made good.
+        if self.stopped {
+            return;
+        }
         let reached = match self.options.acknowledge {
             Acknowledge::Synced => self.synced,
             Acknowledge::Written => self.written.max(self.synced),

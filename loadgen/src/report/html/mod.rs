@@ -194,8 +194,8 @@ fn latency_heat(intervals: &[&Interval], x: &Axis) -> String {
             cells.push(Cell {
                 x: (i.at_s - i.length_s, i.at_s),
                 y: (us(*step), us(step + 1)),
-                // By logarithm: one message in a million is still seen.
-                strength: (1.0 + share.log10() / 6.0).clamp(0.0, 1.0),
+                // By logarithm: one message in ten thousand is still seen.
+                strength: (1.0 + share.log10() / 4.0).clamp(0.0, 1.0),
                 text: format!(
                     "{:.0} to {:.0} us at {:.0} s: {} ({:.3}%)",
                     us(*step),

@@ -1,4 +1,5 @@
 //! A small broker with faults on order: it loses, repeats, swaps, corrupts or delays messages, stalls, refuses, hangs up.
+//! It keeps sessions, and can be "killed": every connection ends, and what a crash could lose is lost on order.
 //!
 //! A thread a connection, one lock around everything: it is here to be wrong on purpose, not to be fast.
 
@@ -8,12 +9,18 @@ use ringtail_mqtt::packet::{
     SubAck,
 };
 use ringtail_mqtt::reason::ReasonCode;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// The DUP flag of a PUBLISH's first byte.
+const DUP: u8 = 0x08;
+
+/// How long a test waits for its messages.
+const PUBLISHES_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the broker does wrong. Message numbers count all deliveries from 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,20 +43,33 @@ pub(crate) struct Faults {
     pub(crate) hang_up: bool,
     /// Handles nothing from so long after the first PUBLISH, for so long.
     pub(crate) stall: Option<(Duration, Duration)>,
+    /// A kill loses the sessions.
+    pub(crate) lose_sessions: bool,
+    /// A kill loses the messages that wait for their subscribers.
+    pub(crate) lose_queues: bool,
+    /// A kill loses the Packet Identifiers of QoS 2 that wait for PUBREL.
+    pub(crate) lose_incoming: bool,
+    /// Acknowledges nothing after this many PUBLISHes until it is killed, so that the kill meets messages under way.
+    pub(crate) deaf_after: Option<u64>,
+    /// Retains nothing.
+    pub(crate) lose_retained: bool,
 }
 
 /// A running broker; its threads end with the process.
 pub(crate) struct TestBroker {
     pub(crate) address: SocketAddr,
+    shared: Shared,
 }
 
 struct Subscription {
-    filter: String,
+    filters: Vec<String>,
     qos: QoS,
     version: ProtocolVersion,
     to: Sender<(Instant, Vec<u8>)>,
     next_id: u16,
     swapped: Option<(Instant, Vec<u8>)>,
+    /// What is not acknowledged: PUBLISH, or PUBREL once PUBREC has come.
+    kept: VecDeque<(PacketId, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -57,13 +77,26 @@ struct State {
     /// By client identifier.
     subscriptions: HashMap<String, Subscription>,
     deliveries: u64,
+    publishes: u64,
     first_publish: Option<Instant>,
+    /// Client identifiers with a session.
+    sessions: HashSet<String>,
+    /// Messages of QoS 2 that wait for their PUBREL.
+    incoming: HashSet<(String, PacketId)>,
+    retained: HashMap<String, Vec<u8>>,
+    /// By the client's address.
+    connections: HashMap<SocketAddr, TcpStream>,
+    /// How often it was killed.
+    kills: u64,
+    /// It is not there until then.
+    away_until: Option<Instant>,
 }
 
 #[derive(Clone)]
 struct Shared {
     faults: Faults,
     state: Arc<Mutex<State>>,
+    published: Arc<Condvar>,
 }
 
 impl TestBroker {
@@ -71,17 +104,50 @@ impl TestBroker {
     pub(crate) fn start(faults: Faults) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let shared = Shared { faults, state: Arc::default() };
+        let shared = Shared { faults, state: Arc::default(), published: Arc::default() };
+        let all = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
+                let shared = all.clone();
+                if !shared.admit(&stream) {
+                    continue;
+                }
                 // A client that goes away ends its thread with an error, which is what it should do.
                 std::thread::spawn(move || {
                     let _ = Connection::new(stream, shared).serve();
                 });
             }
         });
-        Self { address }
+        Self { address, shared }
+    }
+
+    /// Ends every connection, is away for so long, and has lost by then what the faults say.
+    pub(crate) fn kill(&self, away: Duration) {
+        let mut state = self.shared.lock();
+        state.kills += 1;
+        state.away_until = Some(Instant::now() + away);
+        for stream in state.connections.drain().map(|(_, stream)| stream) {
+            // One that is closed already is as good.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        if self.shared.faults.lose_sessions {
+            state.sessions.clear();
+            state.subscriptions.clear();
+        }
+        if self.shared.faults.lose_queues {
+            state.subscriptions.values_mut().for_each(|s| s.kept.clear());
+        }
+        if self.shared.faults.lose_incoming {
+            state.incoming.clear();
+        }
+    }
+
+    /// Waits until so many PUBLISHes have come.
+    pub(crate) fn wait_for_publishes(&self, publishes: u64) {
+        let few = |state: &mut State| state.publishes < publishes;
+        let waited = self.shared.published.wait_timeout_while(self.shared.lock(), PUBLISHES_TIMEOUT, few);
+        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "{} of {publishes} messages came", state.publishes);
     }
 
     /// What `--target` takes.
@@ -96,6 +162,8 @@ struct Connection {
     to: Sender<(Instant, Vec<u8>)>,
     version: ProtocolVersion,
     client_id: String,
+    /// [`State::kills`] when it began: after the next one it may change nothing.
+    kills: u64,
 }
 
 impl Connection {
@@ -104,7 +172,8 @@ impl Connection {
         let (to, from) = mpsc::channel();
         let writer = stream.try_clone().expect("a socket");
         std::thread::spawn(move || write(writer, &from));
-        Self { stream, shared, to, version: ProtocolVersion::V3_1_1, client_id: String::new() }
+        let kills = shared.lock().kills;
+        Self { stream, shared, to, version: ProtocolVersion::V3_1_1, client_id: String::new(), kills }
     }
 
     fn serve(mut self) -> Option<()> {
@@ -145,8 +214,7 @@ impl Connection {
                     return None;
                 }
                 let reason = self.shared.faults.refuse.unwrap_or(ReasonCode::Success);
-                let connack = ConnAck { session_present: false, reason, properties: Properties::default() };
-                self.say(self.encode(&Packet::ConnAck(Box::new(connack))))
+                self.open_session(connect.clean_start, reason)
             }
             Packet::Subscribe(subscribe) => {
                 let mut reasons = ReasonCodesBuf::default();
@@ -156,36 +224,130 @@ impl Connection {
                         QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
                         QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
                     });
-                    let subscription = Subscription {
-                        filter: filter.to_owned(),
-                        qos: options.maximum_qos,
-                        version: self.version,
-                        to: self.to.clone(),
-                        next_id: 1,
-                        swapped: None,
-                    };
-                    self.shared.lock().subscriptions.insert(self.client_id.clone(), subscription);
+                    self.subscribe(filter, options.maximum_qos);
                 }
                 let (packet_id, properties) = (subscribe.packet_id, AckProperties::default());
                 let suback = SubAck { packet_id, properties, reasons: reasons.as_codes() };
-                self.say(self.encode(&Packet::SubAck(suback)))
+                self.say(self.encode(&Packet::SubAck(suback)))?;
+                self.say_retained()
             }
             Packet::Publish(publish) => self.publish(publish),
-            Packet::PubRec(ack) => self.ack(PacketType::PubRel, ack.packet_id),
-            Packet::PubRel(ack) => self.ack(PacketType::PubComp, ack.packet_id),
+            Packet::PubAck(ack) | Packet::PubComp(ack) => self.forget(ack.packet_id),
+            Packet::PubRec(ack) => {
+                let mut release = Vec::new();
+                encode_ack(PacketType::PubRel, ack.packet_id, ReasonCode::Success, self.version, &mut release);
+                self.release(ack.packet_id, &release);
+                self.say(release)
+            }
+            Packet::PubRel(ack) => {
+                self.shared.lock().incoming.remove(&(self.client_id.clone(), ack.packet_id));
+                self.ack(PacketType::PubComp, ack.packet_id)
+            }
             Packet::PingReq => self.say(self.encode(&Packet::PingResp)),
             Packet::Disconnect(_) => None,
             _ => Some(()),
         }
     }
 
+    /// CONNACK, and what the session has kept.
+    fn open_session(&self, clean_start: bool, reason: ReasonCode) -> Option<()> {
+        let mut state = self.shared.lock();
+        if clean_start {
+            state.sessions.remove(&self.client_id);
+            state.subscriptions.remove(&self.client_id);
+        }
+        let session_present = !state.sessions.insert(self.client_id.clone());
+        let connack = ConnAck { session_present, reason, properties: Properties::default() };
+        self.say(self.encode(&Packet::ConnAck(Box::new(connack))))?;
+        if let Some(subscription) = state.subscriptions.get_mut(&self.client_id) {
+            subscription.to = self.to.clone();
+            for (_, packet) in &mut subscription.kept {
+                if packet[0] >> 4 == PacketType::Publish as u8 {
+                    packet[0] |= DUP;
+                }
+                self.say(packet.clone())?;
+            }
+        }
+        Some(())
+    }
+
+    fn subscribe(&self, filter: &str, qos: QoS) {
+        let mut state = self.shared.lock();
+        let subscription = state.subscriptions.entry(self.client_id.clone()).or_insert_with(|| Subscription {
+            filters: Vec::new(),
+            qos,
+            version: self.version,
+            to: self.to.clone(),
+            next_id: 1,
+            swapped: None,
+            kept: VecDeque::new(),
+        });
+        if !subscription.filters.iter().any(|f| f == filter) {
+            subscription.filters.push(filter.to_owned());
+        }
+    }
+
+    /// The retained messages of what this client has subscribed to.
+    fn say_retained(&self) -> Option<()> {
+        let state = self.shared.lock();
+        let subscription = state.subscriptions.get(&self.client_id)?;
+        for (topic_name, payload) in &state.retained {
+            if subscription.filters.iter().any(|f| matches(f, topic_name)) {
+                let properties = PublishProperties::default();
+                let (dup, qos, retain, packet_id) = (false, QoS::AtMostOnce, true, None);
+                let publish = Publish { dup, qos, retain, topic_name, packet_id, properties, payload };
+                self.say(self.encode(&Packet::Publish(publish)))?;
+            }
+        }
+        Some(())
+    }
+
+    fn forget(&self, packet_id: PacketId) -> Option<()> {
+        if let Some(subscription) = self.shared.lock().subscriptions.get_mut(&self.client_id) {
+            subscription.kept.retain(|(id, _)| *id != packet_id);
+        }
+        Some(())
+    }
+
+    fn release(&self, packet_id: PacketId, release: &[u8]) {
+        if let Some(subscription) = self.shared.lock().subscriptions.get_mut(&self.client_id)
+            && let Some((_, packet)) = subscription.kept.iter_mut().find(|(id, _)| *id == packet_id)
+        {
+            *packet = release.to_vec();
+        }
+    }
+
     fn publish(&self, publish: &Publish<'_>) -> Option<()> {
         self.shared.stall();
-        self.shared.deliver(publish);
+        let faults = self.shared.faults;
+        let is_deaf = {
+            let mut state = self.shared.lock();
+            if state.kills != self.kills {
+                return None;
+            }
+            let incoming = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce);
+            if incoming.is_none_or(|id| state.incoming.insert((self.client_id.clone(), id))) {
+                state.deliver(publish, faults);
+            }
+            state.publishes += 1;
+            self.shared.published.notify_all();
+            state.kills == 0 && faults.deaf_after.is_some_and(|n| state.publishes > n)
+        };
+        if is_deaf {
+            return Some(());
+        }
         match (publish.qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => self.ack(PacketType::PubAck, id),
             (QoS::ExactlyOnce, Some(id)) => self.ack(PacketType::PubRec, id),
             _ => Some(()),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Ok(from) = self.stream.peer_addr() {
+            self.shared.lock().connections.remove(&from);
         }
     }
 }
@@ -206,38 +368,53 @@ impl Shared {
         }
     }
 
-    fn deliver(&self, publish: &Publish<'_>) {
+    /// Takes a connection, unless the broker is away.
+    fn admit(&self, stream: &TcpStream) -> bool {
         let mut state = self.lock();
-        let State { subscriptions, deliveries, .. } = &mut *state;
-        let at = Instant::now() + self.faults.delay;
+        if state.away_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        let (Ok(from), Ok(again)) = (stream.peer_addr(), stream.try_clone()) else { return false };
+        state.connections.insert(from, again);
+        true
+    }
+}
+
+impl State {
+    fn deliver(&mut self, publish: &Publish<'_>, faults: Faults) {
+        if publish.retain && !faults.lose_retained {
+            self.retained.insert(publish.topic_name.to_owned(), publish.payload.to_vec());
+        }
+        let Self { subscriptions, deliveries, .. } = self;
+        let at = Instant::now() + faults.delay;
         let mut astray = Vec::new();
-        for (_, s) in subscriptions.iter_mut().filter(|(_, s)| matches(&s.filter, publish.topic_name)) {
+        for s in subscriptions.values_mut().filter(|s| s.filters.iter().any(|f| matches(f, publish.topic_name))) {
             *deliveries += 1;
             let is_now = |every: Option<u64>| every.is_some_and(|n| deliveries.is_multiple_of(n));
-            if is_now(self.faults.lose_every) {
+            if is_now(faults.lose_every) {
                 continue;
             }
-            let payload = corrupted(publish.payload, is_now(self.faults.corrupt_every));
+            let payload = corrupted(publish.payload, is_now(faults.corrupt_every));
             let message = s.encode(publish, &payload);
-            if is_now(self.faults.swap_every) && s.swapped.is_none() {
+            if is_now(faults.swap_every) && s.swapped.is_none() {
                 s.swapped = Some((at, message));
                 continue;
             }
             // A subscriber that has gone away gets nothing.
             let _ = s.to.send((at, message));
-            if is_now(self.faults.repeat_every) {
+            if is_now(faults.repeat_every) {
                 let again = s.encode(publish, &payload);
                 let _ = s.to.send((at, again));
             }
             if let Some(swapped) = s.swapped.take() {
                 let _ = s.to.send(swapped);
             }
-            if is_now(self.faults.misroute_every) {
-                astray.push(s.filter.clone());
+            if is_now(faults.misroute_every) {
+                astray.push(s.filters.clone());
             }
         }
-        for filter in astray {
-            if let Some(other) = subscriptions.values_mut().find(|s| s.filter != filter) {
+        for filters in astray {
+            if let Some(other) = subscriptions.values_mut().find(|s| s.filters != filters) {
                 let message = other.encode(publish, publish.payload);
                 let _ = other.to.send((at, message));
             }
@@ -255,6 +432,9 @@ impl Subscription {
         let packet = Packet::Publish(Publish { dup, qos, retain, topic_name, packet_id, properties, payload });
         let mut out = Vec::new();
         codec::encode(&packet, self.version, &mut out).expect("a message that was decoded");
+        if let Some(id) = packet_id {
+            self.kept.push_back((id, out.clone()));
+        }
         out
     }
 }

@@ -1,6 +1,7 @@
 //! The program under test, and a broker for it.
 
 pub(crate) mod broker;
+pub(crate) mod relay;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
