@@ -4,25 +4,48 @@
 //! where it stood when what the turn appended had been written to it, and every shard that the turn forwarded messages to has
 //! said that those are safe. Barriers open in their order, so that one number says for everything whether it may leave.
 //!
+//! What another shard waits for does not wait for a barrier to open, or two shards that forward to each other would wait for
+//! ever: it is told as soon as the log is durable, unless the message was passed on; then it waits for answers of a later
+//! [`Lane`], and those of the last wait for the log alone.
+//!
 //! Depends on `ringtail-storage` for [`Durable`], which only a log can make: without one no barrier opens.
 
-use crate::{ShardId, ShardSet};
+use crate::ShardId;
 use ringtail_storage::{Durable, Offset};
 use std::collections::VecDeque;
 
 /// The number of a barrier; they grow.
 pub(crate) type BarrierId = u64;
 
-/// What is counted apart, because one overtakes the other on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is counted apart, because one overtakes the other on its way, or must not wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// Messages for subscribers.
     Messages,
     /// Messages to retain.
     Retained,
+    /// Messages for shared subscriptions that so many shards have passed over.
+    PassedOn(u8),
+    /// Those that every shard has passed over.
+    LastResort,
 }
 
-const LANES: [Lane; 2] = [Lane::Messages, Lane::Retained];
+impl Lane {
+    /// Where its counts stand.
+    fn index(self) -> usize {
+        match self {
+            Self::Messages => 0,
+            Self::Retained => 1,
+            Self::LastResort => 2,
+            Self::PassedOn(times) => 3 + usize::from(times),
+        }
+    }
+
+    /// True when an answer in `other` waits for one in this lane, in the same turn.
+    fn holds_up(self, other: Self) -> bool {
+        self > other && self > Self::Retained
+    }
+}
 
 /// So many of a shard's messages, counted from the start.
 pub(crate) type Count = (ShardId, Lane, u64);
@@ -34,12 +57,12 @@ pub(crate) struct Barriers {
     opened: BarrierId,
     asked: bool,
     /// What the turn sent to other shards and has to wait for.
-    needs: [ShardSet; 2],
+    needs: Vec<(ShardId, Lane)>,
     /// The shards that this turn took messages of.
-    answers: [ShardSet; 2],
+    answers: Vec<(ShardId, Lane)>,
     closed: VecDeque<Barrier>,
-    /// By shard: what was sent to it, what it said is safe, and what was taken of it.
-    counts: Box<[[Counts; 2]]>,
+    /// By shard and lane: what was sent to it, what it said is safe, and what was taken of it.
+    counts: Box<[Vec<Counts>]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -63,10 +86,10 @@ impl Barriers {
             current: 1,
             opened: 0,
             asked: false,
-            needs: Default::default(),
-            answers: Default::default(),
+            needs: Vec::new(),
+            answers: Vec::new(),
             closed: VecDeque::new(),
-            counts: vec![Default::default(); usize::from(shards)].into(),
+            counts: vec![Vec::new(); usize::from(shards)].into(),
         }
     }
 
@@ -83,27 +106,39 @@ impl Barriers {
 
     /// A message was sent to another shard; with `wait` this turn's barrier waits until it is safe there.
     pub(crate) fn sent(&mut self, to: ShardId, lane: Lane, wait: bool) {
-        self.counts[usize::from(to)][lane as usize].sent += 1;
+        self.counts_mut(to, lane).sent += 1;
         if wait {
-            self.needs[lane as usize].insert(to);
+            note(&mut self.needs, to, lane);
         }
+    }
+
+    fn counts_mut(&mut self, shard: ShardId, lane: Lane) -> &mut Counts {
+        let counts = &mut self.counts[usize::from(shard)];
+        if counts.len() <= lane.index() {
+            counts.resize(lane.index() + 1, Counts::default());
+        }
+        &mut counts[lane.index()]
+    }
+
+    fn counts(&self, shard: ShardId, lane: Lane) -> Counts {
+        self.counts[usize::from(shard)].get(lane.index()).copied().unwrap_or_default()
     }
 
     /// True when this turn waits for another shard.
     pub(crate) fn waits_for_others(&self) -> bool {
-        self.needs.iter().any(|needs| !needs.is_empty())
+        !self.needs.is_empty()
     }
 
     /// A message of another shard was taken, which wants to know when it is safe.
     pub(crate) fn taken(&mut self, from: ShardId, lane: Lane) {
-        self.counts[usize::from(from)][lane as usize].taken += 1;
-        self.answers[lane as usize].insert(from);
+        self.counts_mut(from, lane).taken += 1;
+        note(&mut self.answers, from, lane);
         self.asked = true;
     }
 
     /// Another shard says how many of this one's messages are safe.
     pub(crate) fn is_safe(&mut self, (from, lane, count): Count) {
-        let safe = &mut self.counts[usize::from(from)][lane as usize].safe;
+        let safe = &mut self.counts_mut(from, lane).safe;
         *safe = count.max(*safe);
     }
 
@@ -119,10 +154,8 @@ impl Barriers {
         self.current += 1;
     }
 
-    fn count(&self, shards: [ShardSet; 2], count: impl Fn(&Counts) -> u64) -> Vec<Count> {
-        let lanes = LANES.into_iter().zip(shards);
-        let each = lanes.flat_map(|(lane, shards)| shards.map(move |shard| (shard, lane)));
-        each.map(|(shard, lane)| (shard, lane, count(&self.counts[usize::from(shard)][lane as usize]))).collect()
+    fn count(&self, shards: Vec<(ShardId, Lane)>, count: impl Fn(&Counts) -> u64) -> Vec<Count> {
+        shards.into_iter().map(|(shard, lane)| (shard, lane, count(&self.counts(shard, lane)))).collect()
     }
 
     /// Everything that the turns so far appended is in the log, which ends at `tail`.
@@ -134,22 +167,60 @@ impl Barriers {
 
     /// Opens what can be opened, and says which shards are to be told how many of their messages are safe.
     pub(crate) fn open(&mut self, durable: Durable, mut tell: impl FnMut(Count)) -> bool {
+        self.answer(&durable, &mut tell);
         let before = self.opened;
         while let Some(barrier) = self.closed.front() {
             let here = barrier.upto.is_some_and(|upto| durable.reaches(upto));
-            let safe = |shard: ShardId, lane: Lane| self.counts[usize::from(shard)][lane as usize].safe;
-            if !here || barrier.needs.iter().any(|(shard, lane, sent)| safe(*shard, *lane) < *sent) {
+            if !here || barrier.needs.iter().any(|need| self.is_missing(need)) {
                 break;
             }
             self.opened = barrier.id;
-            barrier.answers.iter().copied().for_each(&mut tell);
             self.closed.pop_front();
         }
         self.opened > before
     }
 
+    fn is_missing(&self, (shard, lane, sent): &Count) -> bool {
+        self.counts(*shard, *lane).safe < *sent
+    }
+
+    /// Tells what is safe here; in each lane in the order of the turns, since a count says the same of all before it.
+    fn answer(&mut self, durable: &Durable, tell: &mut impl FnMut(Count)) {
+        let mut closed = std::mem::take(&mut self.closed);
+        let mut held_up: Option<Lane> = None; // and those before it
+        for barrier in &mut closed {
+            if !barrier.upto.is_some_and(|upto| durable.reaches(upto)) {
+                break;
+            }
+            if barrier.answers.is_empty() {
+                continue;
+            }
+            let missing = barrier.needs.iter().filter(|need| self.is_missing(need)).map(|(_, lane, _)| *lane);
+            let last_missing = missing.max();
+            barrier.answers.retain(|answer| {
+                let (_, lane, _) = *answer;
+                let waits = last_missing.is_some_and(|missing| missing.holds_up(lane));
+                if waits {
+                    held_up = held_up.max(Some(lane));
+                }
+                let told = held_up.is_none_or(|held_up| lane > held_up);
+                if told {
+                    tell(*answer);
+                }
+                !told
+            });
+        }
+        self.closed = closed;
+    }
+
     /// True when something waits for the log.
     pub(crate) fn wait_for_log(&self) -> bool {
         self.closed.back().is_some_and(|barrier| barrier.upto.is_none())
+    }
+}
+
+fn note(shards: &mut Vec<(ShardId, Lane)>, shard: ShardId, lane: Lane) {
+    if !shards.contains(&(shard, lane)) {
+        shards.push((shard, lane));
     }
 }

@@ -108,7 +108,7 @@ impl Core {
             // The shard may pass it on to any other.
             self.note_sent(
                 pick.shard,
-                Lane::Messages,
+                lane_of(to.passed_over, last_resort),
                 !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
             );
         }
@@ -119,6 +119,7 @@ impl Core {
         self.begin_publication();
         let GroupForwarded { message, topic_hash, group, choice, passed_over, last_resort, publisher } = forwarded;
         let message = message.as_ref();
+        let lane = lane_of(passed_over, last_resort);
         let pick = GroupPick { group, choice, shard: self.id };
         let to = ToGroup { message: &message, topic_hash, publisher, passed_over };
         if last_resort {
@@ -128,7 +129,7 @@ impl Core {
         } else {
             self.give_to_group(to, pick);
         }
-        self.answer_publication(from, Lane::Messages, publisher);
+        self.answer_publication(from, lane, publisher);
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),
@@ -156,5 +157,14 @@ impl Core {
         local.deliver(member.session, &mut Outgoing::new(*message, encoder), &options);
         local.end_message();
         true
+    }
+}
+
+/// What a message on its way to a group is counted with: each time that it is passed on, with others that were as often.
+fn lane_of(passed_over: ShardSet, last_resort: bool) -> Lane {
+    match passed_over.count() {
+        _ if last_resort => Lane::LastResort,
+        0 => Lane::Messages,
+        times => Lane::PassedOn(times as u8), // there are at most 128 shards
     }
 }
