@@ -98,6 +98,8 @@ pub struct Config {
     pub server_moved: bool,
     /// The methods of enhanced authentication that are offered.
     pub authentication_methods: Vec<Arc<dyn Method>>,
+    /// A client whose subscriptions overlap gets a copy of a message for each that matches, not one for all.
+    pub overlapping_copies: bool,
     /// Limits of each session.
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
@@ -131,6 +133,7 @@ impl Default for Config {
             server_reference: None,
             server_moved: false,
             authentication_methods: Vec::new(),
+            overlapping_copies: false,
             limits: Limits::default(),
             storage_dir: None,
             storage: Storage::default(),
