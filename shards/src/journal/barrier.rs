@@ -61,6 +61,7 @@ pub(crate) struct Barriers {
     /// The shards that this turn took messages of.
     answers: Vec<(ShardId, Lane)>,
     closed: VecDeque<Barrier>,
+    failed: bool,
     /// By shard and lane: what was sent to it, what it said is safe, and what was taken of it.
     counts: Box<[Vec<Counts>]>,
 }
@@ -89,6 +90,7 @@ impl Barriers {
             needs: Vec::new(),
             answers: Vec::new(),
             closed: VecDeque::new(),
+            failed: false,
             counts: vec![Vec::new(); usize::from(shards)].into(),
         }
     }
@@ -170,7 +172,7 @@ impl Barriers {
         self.answer(&durable, &mut tell);
         let before = self.opened;
         while let Some(barrier) = self.closed.front() {
-            let here = barrier.upto.is_some_and(|upto| durable.reaches(upto));
+            let here = self.is_here(barrier, &durable);
             if !here || barrier.needs.iter().any(|need| self.is_missing(need)) {
                 break;
             }
@@ -178,6 +180,11 @@ impl Barriers {
             self.closed.pop_front();
         }
         self.opened > before
+    }
+
+    /// True when what the turn left here waits for nothing.
+    fn is_here(&self, barrier: &Barrier, durable: &Durable) -> bool {
+        self.failed || barrier.upto.is_some_and(|upto| durable.reaches(upto))
     }
 
     fn is_missing(&self, (shard, lane, sent): &Count) -> bool {
@@ -189,7 +196,7 @@ impl Barriers {
         let mut closed = std::mem::take(&mut self.closed);
         let mut held_up: Option<Lane> = None; // and those before it
         for barrier in &mut closed {
-            if !barrier.upto.is_some_and(|upto| durable.reaches(upto)) {
+            if !self.is_here(barrier, durable) {
                 break;
             }
             if barrier.answers.is_empty() {
@@ -211,6 +218,14 @@ impl Barriers {
             });
         }
         self.closed = closed;
+    }
+
+    /// The log has failed. What waits for it is not to be told, which is the caller's to see to; what comes from now on has
+    /// been refused where it had to be kept, and waits for nothing.
+    pub(crate) fn fail(&mut self) {
+        self.closed.clear();
+        self.opened = self.current;
+        self.failed = true;
     }
 
     /// True when something waits for the log.

@@ -41,6 +41,7 @@ impl Journal {
         if self.writing.is_none() && !self.failed {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
+                self.retained_bytes = 0;
                 if self.pending.is_empty() {
                     self.barriers.written(self.log.tail());
                 }
@@ -124,12 +125,14 @@ impl Journal {
         if let Err(error) = self.log.rewrite_unsynced(&mut holder) {
             tracing::error!("nothing more is kept before a new start: {error}");
             self.failed = true;
+            self.just_failed = true;
+            self.barriers.fail();
         }
     }
 
-    /// True once nothing more can be kept before a new start.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
+    /// True once, when nothing more can be kept before a new start.
+    pub(crate) fn take_failure(&mut self) -> bool {
+        std::mem::take(&mut self.just_failed)
     }
 
     /// True when the log takes more room than it should.

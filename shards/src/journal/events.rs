@@ -18,6 +18,9 @@ use std::rc::Rc;
 /// A message of more bytes is written when it comes, not when its commit begins: it would hold too much of the room.
 const EAGER_BYTES: usize = 1 << 20;
 
+/// The part of a segment for which retained messages hold room: others must find some in the same turn.
+const RETAINED_SHARE: u64 = 16;
+
 /// Whether the client may be told before the barrier of the turn is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -120,7 +123,7 @@ impl Journal {
             let (at, unwritten) = if bytes > EAGER_BYTES {
                 (Some(self.write_message(self.next_key + 1, message)?), None)
             } else {
-                (None, Some((Rc::clone(message), self.reserve(bytes)?)))
+                (None, Some((Rc::clone(message), Some(self.reserve(bytes)?))))
             };
             let key = self.new_key();
             self.state.messages.insert(key, MessageLog { at, unwritten, uses: 0 });
@@ -246,13 +249,12 @@ impl Journal {
         retained: &mut SavedRetained,
     ) -> Result<Reserved, Refused> {
         let bytes = record::message_bytes(&message.as_ref());
-        let admitted = self.reserve(bytes).or_else(|refused| {
-            if self.failed || self.log.full().is_some() {
-                return Err(refused);
-            }
+        self.retained_bytes += bytes as u64;
+        if self.retained_bytes > self.storage.segment_bytes / RETAINED_SHARE {
             self.write_pending(Some(retained));
-            self.reserve(bytes)
-        });
+            self.retained_bytes = bytes as u64;
+        }
+        let admitted = self.reserve(bytes);
         self.refused |= admitted.is_err();
         admitted
     }
@@ -306,7 +308,7 @@ impl Journal {
 
     /// Gives back what a message that nobody needs took.
     pub(super) fn forget(&mut self, message: MessageLog) {
-        if let Some((_, reserved)) = message.unwritten {
+        if let Some((_, Some(reserved))) = message.unwritten {
             self.log.unreserve(reserved);
         }
         message.at.into_iter().for_each(|at| self.log.release(at));

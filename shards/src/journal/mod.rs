@@ -20,6 +20,8 @@ mod commit;
 mod events;
 mod folder;
 mod jobs;
+#[cfg(test)]
+mod model;
 mod pending;
 mod record;
 mod recover;
@@ -69,6 +71,8 @@ pub(crate) struct Journal {
     storage: Storage,
     state: State,
     pending: Vec<Pending>,
+    /// Bytes of retained messages among what is pending.
+    retained_bytes: u64,
     /// The key that the next session or message gets.
     next_key: u64,
     /// The key of the message that is being delivered, once a session has queued it.
@@ -89,6 +93,7 @@ pub(crate) struct Journal {
     scratch: Vec<u8>,
     /// The log has failed for good: nothing more can be kept before a new start.
     failed: bool,
+    just_failed: bool,
     /// Connections that hold something back, by number.
     pub(crate) fenced: Vec<u32>,
 }
@@ -115,6 +120,7 @@ impl Journal {
             storage,
             state,
             pending: Vec::new(),
+            retained_bytes: 0,
             message: None,
             touched: false,
             refused: false,
@@ -127,6 +133,7 @@ impl Journal {
             commits: 0,
             scratch: Vec::new(),
             failed: false,
+            just_failed: false,
             fenced: Vec::new(),
         };
         Ok((journal, restored))

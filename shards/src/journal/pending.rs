@@ -6,6 +6,7 @@
 use super::record::{self, QueuedBody, kind};
 use super::state::{MessageLog, Stage};
 use super::{Journal, SavedRetained};
+use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, QoS};
 use ringtail_storage::{AppendError, Kind, RecordRef, Reserved};
 
@@ -184,11 +185,16 @@ impl Journal {
     /// The message itself, once for all its entries.
     fn write_shared(&mut self, key: u64) -> Result<(), AppendError> {
         let Some(MessageLog { at, unwritten, .. }) = self.state.messages.get_mut(&key) else { return Ok(()) };
-        let Some((message, reserved)) = unwritten.take() else { return Ok(()) };
-        let shown = message.as_ref().as_ref();
+        let Some((message, reserved)) = unwritten else { return Ok(()) };
+        let shown = Message::as_ref(message);
         let head = record::message_head(&shown);
         let body: [&[u8]; 4] = [&head, shown.topic_name.as_bytes(), shown.properties, shown.payload];
-        *at = Some(self.log.append_reserved(reserved, kind::MESSAGE, key, &body)?.at);
+        let appended = match reserved.take() {
+            Some(reserved) => self.log.append_reserved(reserved, kind::MESSAGE, key, &body),
+            None => self.log.append(kind::MESSAGE, key, &body),
+        };
+        *at = Some(appended?.at);
+        *unwritten = None;
         Ok(())
     }
 

@@ -25,17 +25,18 @@ impl Shard {
         let Self { core, wire, .. } = self;
         let Core { local, retained, .. } = core;
         let Some(journal) = &mut local.journal else { return };
+        if journal.take_failure() {
+            core.refuse_all_held_back();
+            core.tell_all(|| Mail::LogFailed);
+            return;
+        }
         let mut safe = Vec::new();
         let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
-        let failed = journal.has_failed() && !journal.fenced.is_empty();
         for (shard, lane, count) in safe {
             core.post(shard, Mail::Safe(lane, count));
         }
         if opened {
             core.local.release_held_back();
-        }
-        if failed {
-            core.refuse_all_held_back();
         }
     }
 
@@ -213,8 +214,8 @@ impl Core {
         self.disconnect(number, reason, DetachCause::Lost);
     }
 
-    /// The log has failed: whoever waits for it is not told, and must come again.
-    fn refuse_all_held_back(&mut self) {
+    /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
+    pub(crate) fn refuse_all_held_back(&mut self) {
         let fenced = self.local.journal.as_mut().map(|journal| std::mem::take(&mut journal.fenced));
         for number in fenced.unwrap_or_default() {
             self.refuse_publisher(number);
@@ -312,9 +313,13 @@ impl Core {
             return;
         }
         self.take_durable(self.id, durable);
+        self.tell_all(|| Mail::Durable(durable));
+    }
+
+    fn tell_all(&mut self, mail: impl Fn() -> Mail) {
         let own = self.id;
         for shard in (0..self.shards).filter(|shard| *shard != own) {
-            self.post(shard, Mail::Durable(durable));
+            self.post(shard, mail());
         }
     }
 

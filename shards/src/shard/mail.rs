@@ -30,6 +30,8 @@ pub(crate) enum Mail {
     Safe(Lane, u64),
     /// The sender has durable sessions from now on, or has none any more.
     Durable(bool),
+    /// The sender's log has failed: what it did not call safe is not.
+    LogFailed,
     /// What the publisher sent could not be kept: it must not be acknowledged.
     Refused(Publisher),
 }

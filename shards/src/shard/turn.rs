@@ -275,6 +275,7 @@ impl Core {
             Mail::Hold(publisher) => self.take_hold(publisher),
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
+            Mail::LogFailed => self.refuse_all_held_back(),
             Mail::Refused(publisher) => self.refuse_publisher(publisher.connection),
         }
     }
