@@ -47,7 +47,7 @@ struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Promise {
     ExactlyOnce,
-    /// A message that was not answered when the broker was killed may come twice where it went to another shard.
+    /// A message that was not answered when the broker was killed may come again where it went to another shard.
     Delivered,
 }
 

@@ -3,7 +3,6 @@
 //! Each call notes what is to be written and sets room aside for it, so that a full disk is an answer now and not a surprise
 //! at the commit.
 
-use super::barrier::HeldLater;
 use super::pending::{Pending, What};
 use super::record::{self, SessionBody};
 use super::state::{Entry, MessageLog, SessionLog, Stage};
@@ -18,6 +17,9 @@ use std::rc::Rc;
 
 /// A message of more bytes is written when it comes, not when its commit begins: it would hold too much of the room.
 const EAGER_BYTES: usize = 1 << 20;
+
+/// The part of a segment for which retained messages hold room: others must find some in the same turn.
+const RETAINED_SHARE: u64 = 16;
 
 /// Whether the client may be told before the barrier of the turn is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +38,16 @@ impl Journal {
     pub(crate) fn begin_publication(&mut self) {
         self.touched = false;
         self.refused = false;
-        self.barriers.begin_publication();
     }
 
     /// Whether the publication changed what is kept, here or on a shard that is waited for.
     pub(crate) fn was_touched(&self) -> bool {
         self.touched || self.barriers.waits_for_others()
+    }
+
+    /// The publication could not be sent to everybody.
+    pub(crate) fn refuse_publication(&mut self) {
+        self.refused = true;
     }
 
     /// Whether the publication could not be kept for somebody.
@@ -64,12 +70,9 @@ impl Journal {
         Ok(key)
     }
 
-    /// A durable session has got or lost its connection, or its will. Errors only keep an older truth.
-    pub(crate) fn change_session(&mut self, key: u64, body: &SessionBody<'_>) -> Result<(), Refused> {
-        let body = record::session(body);
-        let reserved = self.reserve(body.len())?;
-        self.push(What::Session { body }, key, reserved);
-        Ok(())
+    /// A durable session has got or lost its connection, or its will.
+    pub(crate) fn change_session(&mut self, key: u64, body: &SessionBody<'_>) {
+        self.pending.push(Pending { what: What::Session { body: record::session(body) }, key, reserved: None });
     }
 
     /// A session is over, or durable no more.
@@ -122,7 +125,7 @@ impl Journal {
             let (at, unwritten) = if bytes > EAGER_BYTES {
                 (Some(self.write_message(self.next_key + 1, message)?), None)
             } else {
-                (None, Some((Rc::clone(message), self.reserve(bytes)?)))
+                (None, Some((Rc::clone(message), Some(self.reserve(bytes)?))))
             };
             let key = self.new_key();
             self.state.messages.insert(key, MessageLog { at, unwritten, uses: 0 });
@@ -221,19 +224,26 @@ impl Journal {
         Fence::No
     }
 
-    /// The client's own QoS 2 PUBLISH is taken.
+    /// The client's own QoS 2 PUBLISH is taken. On disk that is only once the message is safe wherever it went: were it known
+    /// before, a client that repeats it after a crash would be told that all is well.
     pub(crate) fn hold_inbound(&mut self, key: u64, packet_id: PacketId) -> Result<(), Refused> {
         let reserved = self.reserve(size_of::<PacketId>())?;
         if let Some(session) = self.state.sessions.get_mut(&key) {
             session.inbound.insert(packet_id, None);
             self.touched = true;
         }
-        if self.barriers.is_passed_on() {
-            self.barriers.hold_later(HeldLater { session: key, packet_id, reserved });
+        let held = Pending { what: What::Held { packet_id }, key, reserved: Some(reserved) };
+        if self.barriers.waits_for_others() {
+            self.barriers.ask_afterwards(held);
         } else {
-            self.push(What::Held { packet_id }, key, reserved);
+            self.pending.push(held);
         }
         Ok(())
+    }
+
+    /// The client's own QoS 2 PUBLISH turned out to be refused: what it repeats is a new message.
+    pub(crate) fn forget_inbound(&mut self, key: u64, packet_id: PacketId) {
+        let _ = self.inbound_done(key, packet_id);
     }
 
     fn inbound_done(&mut self, key: u64, packet_id: PacketId) -> Fence {
@@ -252,13 +262,12 @@ impl Journal {
         retained: &mut SavedRetained,
     ) -> Result<Reserved, Refused> {
         let bytes = record::message_bytes(&message.as_ref());
-        let admitted = self.reserve(bytes).or_else(|refused| {
-            if self.failed || self.log.full().is_some() {
-                return Err(refused);
-            }
+        self.retained_bytes += bytes as u64;
+        if self.retained_bytes > self.storage.segment_bytes / RETAINED_SHARE {
             self.write_pending(Some(retained));
-            self.reserve(bytes)
-        });
+            self.retained_bytes = bytes as u64;
+        }
+        let admitted = self.reserve(bytes);
         self.refused |= admitted.is_err();
         admitted
     }
@@ -266,12 +275,9 @@ impl Journal {
     /// A message that was [admitted](Journal::admit_retained) is retained; `note` is that of its topic.
     pub(crate) fn retained(&mut self, topic_name: &str, note: &mut Note, reserved: Reserved) {
         self.touched = true;
-        if std::mem::replace(&mut note.pending, true) {
-            // The write that is pending will find the newer message, and room for it.
-            let what = What::Room;
-            return self.push(what, 0, reserved);
-        }
-        self.push(What::Retained { topic_name: topic_name.into() }, 0, reserved);
+        // An earlier write that is pending does not hold any more.
+        note.pending = self.new_key();
+        self.push(What::Retained { topic_name: topic_name.into(), number: note.pending }, 0, reserved);
     }
 
     /// A retained message is gone: cleared, or expired. After a start an expired one is known by its time.
@@ -312,7 +318,7 @@ impl Journal {
 
     /// Gives back what a message that nobody needs took.
     pub(super) fn forget(&mut self, message: MessageLog) {
-        if let Some((_, reserved)) = message.unwritten {
+        if let Some((_, Some(reserved))) = message.unwritten {
             self.log.unreserve(reserved);
         }
         message.at.into_iter().for_each(|at| self.log.release(at));

@@ -20,6 +20,8 @@ mod commit;
 mod events;
 mod folder;
 mod jobs;
+#[cfg(test)]
+mod model;
 mod pending;
 mod record;
 mod recover;
@@ -51,8 +53,8 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
     at: Option<RecordRef>,
-    /// A write of it is pending.
-    pending: bool,
+    /// The number of the pending write that holds, or 0.
+    pending: u64,
 }
 
 impl Note {
@@ -71,6 +73,8 @@ pub(crate) struct Journal {
     storage: Storage,
     state: State,
     pending: Vec<Pending>,
+    /// Bytes of retained messages among what is pending.
+    retained_bytes: u64,
     /// The key that the next session or message gets.
     next_key: u64,
     /// The key of the message that is being delivered, once a session has queued it.
@@ -84,6 +88,8 @@ pub(crate) struct Journal {
     writing: Option<Commit<DiskFile>>,
     syncing: Option<Commit<DiskFile>>,
     sync_at: Millis,
+    /// When a full log asks for room again.
+    retry_at: Millis,
     /// Something was written that no sync has followed.
     unsynced: bool,
     /// Commits that are over.
@@ -91,6 +97,8 @@ pub(crate) struct Journal {
     scratch: Vec<u8>,
     /// The log has failed for good: nothing more can be kept before a new start.
     failed: bool,
+    /// What other shards are to be told of a failure.
+    just_failed: Option<Vec<Count>>,
     /// Connections that hold something back, by number.
     pub(crate) fenced: Vec<u32>,
 }
@@ -117,6 +125,7 @@ impl Journal {
             storage,
             state,
             pending: Vec::new(),
+            retained_bytes: 0,
             message: None,
             touched: false,
             refused: false,
@@ -125,10 +134,12 @@ impl Journal {
             writing: None,
             syncing: None,
             sync_at: Millis::default(),
+            retry_at: Millis::default(),
             unsynced: false,
             commits: 0,
             scratch: Vec::new(),
             failed: false,
+            just_failed: None,
             fenced: Vec::new(),
         };
         Ok((journal, restored))

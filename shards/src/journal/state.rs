@@ -65,8 +65,8 @@ pub(super) enum Stage {
 pub(super) struct MessageLog {
     /// `None` until it is written.
     pub at: Option<RecordRef>,
-    /// Until it is written: the message, and the room that it will take.
-    pub unwritten: Option<(Rc<Message>, Reserved)>,
+    /// Until it is written: the message, and the room that was set aside for it.
+    pub unwritten: Option<(Rc<Message>, Option<Reserved>)>,
     /// Entries that need it.
     pub uses: u32,
 }

@@ -30,6 +30,8 @@ struct ToGroup<'a> {
     topic_hash: u64,
     publisher: Option<Publisher>,
     passed_over: ShardSet,
+    /// Times that other shards have passed it on.
+    passes: u8,
 }
 
 impl Core {
@@ -47,7 +49,7 @@ impl Core {
         let publisher = origin.map(|o| o.publisher);
         for pick in groups.drain(..) {
             self.give_to_group(
-                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default() },
+                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default(), passes: 0 },
                 pick,
             );
         }
@@ -99,8 +101,9 @@ impl Core {
             topic_hash: to.topic_hash,
             group: pick.group,
             choice: pick.choice,
+            passes: to.passes,
             passed_over: to.passed_over,
-            last_resort,
+            last_resort: last_resort || usize::from(to.passes) >= Lane::PASSES_MAX,
             publisher: to.publisher,
         };
         self.local.counters.publish_forwarded += 1;
@@ -108,7 +111,7 @@ impl Core {
             // The shard may pass it on to any other.
             self.note_sent(
                 pick.shard,
-                Lane::Messages,
+                Lane::passed(to.passes.into()),
                 !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
             );
         }
@@ -117,10 +120,11 @@ impl Core {
     /// Another shard picked this one.
     pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
         self.begin_publication();
-        let GroupForwarded { message, topic_hash, group, choice, passed_over, last_resort, publisher } = forwarded;
+        let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher } =
+            forwarded;
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
-        let to = ToGroup { message: &message, topic_hash, publisher, passed_over };
+        let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };
         if last_resort {
             if !self.deliver_to_member(to.message, pick, true) {
                 self.local.counters.dropped_no_member += 1;
@@ -128,7 +132,7 @@ impl Core {
         } else {
             self.give_to_group(to, pick);
         }
-        self.answer_publication(from, Lane::Messages, publisher);
+        self.answer_publication(from, Lane::passed(passes.into()), publisher);
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),
