@@ -25,9 +25,6 @@ const RETRY_MS: u64 = 1_000;
 /// Bytes of the oldest segment that one slice of cleaning looks through: some tens of microseconds.
 const CLEAN_BYTES: u32 = 64 << 10;
 
-/// How long a full log waits before it asks for room again, which somebody else may have made, milliseconds.
-const RETRY_MS: u64 = 1_000;
-
 impl Journal {
     /// At the end of every turn: brings to disk what the turn left, as far as nothing is under way, and opens the barriers that
     /// can be opened; `tell` is told which shards are to hear how many of their messages are safe. True when a barrier opened.
@@ -42,10 +39,6 @@ impl Journal {
             if let Err(error) = self.log.finish_job(finished) {
                 tracing::warn!("{error}");
             }
-        }
-        if self.log.full().is_some() && now >= self.retry_at {
-            self.retry_at = now.plus_ms(RETRY_MS);
-            self.log.retry_room();
         }
         self.barriers.end_turn();
         let afterwards = self.barriers.take_afterwards();

@@ -97,8 +97,6 @@ pub(crate) struct Journal {
     failed: bool,
     /// What other shards are to be told of a failure.
     just_failed: Option<Vec<Count>>,
-    /// When a full log is asked again.
-    retry_at: Millis,
     /// Connections that hold something back, by number.
     pub(crate) fenced: Vec<u32>,
 }
@@ -140,7 +138,6 @@ impl Journal {
             scratch: Vec::new(),
             failed: false,
             just_failed: None,
-            retry_at: Millis::default(),
             fenced: Vec::new(),
         };
         Ok((journal, restored))
