@@ -92,8 +92,14 @@ pub struct Config {
     pub sessions_max: u32,
     /// How the member of a shared subscription that takes a message is chosen.
     pub shared_strategy: Strategy,
+    /// Where clients are sent when the server stops, as 4.11 has it; `None` sends them nowhere.
+    pub server_reference: Option<Box<str>>,
+    /// They are to stay there.
+    pub server_moved: bool,
     /// The methods of enhanced authentication that are offered.
     pub authentication_methods: Vec<Arc<dyn Method>>,
+    /// A client whose subscriptions overlap gets a copy of a message for each that matches, not one for all.
+    pub overlapping_copies: bool,
     /// Limits of each session.
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
@@ -124,7 +130,10 @@ impl Default for Config {
             retained_bytes_max: 8 << 30,
             sessions_max: 10_000_000,
             shared_strategy: Strategy::default(),
+            server_reference: None,
+            server_moved: false,
             authentication_methods: Vec::new(),
+            overlapping_copies: false,
             limits: Limits::default(),
             storage_dir: None,
             storage: Storage::default(),

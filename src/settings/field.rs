@@ -117,6 +117,20 @@ impl Named for LevelFilter {
     ];
 }
 
+impl Field for Option<Box<str>> {
+    fn parse(kind: &Kind, given: &Value) -> Option<Self> {
+        match given {
+            Value::Text(text) if text.is_empty() => Some(None),
+            Value::Text(text) if kind.takes(text) => Some(Some(text.as_str().into())),
+            _ => None,
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Value {
+        Value::Text(self.as_deref().unwrap_or_default().to_owned())
+    }
+}
+
 impl Field for Option<PathBuf> {
     fn parse(_: &Kind, given: &Value) -> Option<Self> {
         match given {

@@ -190,6 +190,17 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "Offers the authentication method RINGTAIL-TEST, which proves nothing: it is there to test how clients \
          exchange AUTH packets. The client's first Authentication Data is the number of rounds that it wants, 0 to 99; \
          each challenge is to be answered with its own bytes backwards.";
+    "mqtt.overlapping_copies", config.overlapping_copies, Kind::Flag, Restart,
+        "Whether a client whose subscriptions overlap gets a copy of a message for each of them that matches, with its QoS \
+         and its identifier, in place of one for all with the highest QoS and all identifiers.";
+    "mqtt.server_reference", config.server_reference, Kind::Text, Restart,
+        "Another server, such as \"broker-2.example:1883\", that 5.0 clients are told to use when this one stops: by \
+         DISCONNECT with Use another server and this Server Reference. Empty: they are told that the server shuts down.";
+    "mqtt.server_moved", config.server_moved, Kind::Flag, Restart,
+        "Tells them Server moved in place of Use another server: to stay there.";
+    "mqtt.response_prefix", config.limits.response_prefix, Kind::TopicName, Restart,
+        "The Response Information of a 5.0 client that asks for it is this topic, a slash, and its client identifier. Empty: \
+         none is given.";
     "mqtt.payload_format_checked", config.limits.payload_format_checked, Kind::Flag, Restart,
         "Refuses a message, or a will, whose Payload Format Indicator says UTF-8 when it is not, with Payload format \
          invalid. Costs a look at every byte of such payloads.";

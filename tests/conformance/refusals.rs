@@ -39,6 +39,54 @@ conformance! {
         client.hears_nothing();
     }
 
+    /// A Reason String goes with every refusal, for a client that does not forgo it and has room for it.
+    // 5.0: [MQTT-3.1.2-29], [MQTT-3.4.2-2], [MQTT-3.5.2-2], [MQTT-3.9.2-1], [MQTT-3.14.2-3], [MQTT-3.2.2-19]
+    fn refusals_say_why(at: V5) {
+        let topic = server_topic(at);
+        for (properties, is_explained) in [(&[][..], true), (&[0x17, 1], true), (&[0x17, 0], false), (&[0x27, 0, 0, 0, 20], false)]
+        {
+            let (mut client, _) = at.connect(&at.connecting("client").with(properties));
+            let explained = |client: &mut Raw, kind, at: usize| {
+                let packet = client.expect(kind);
+                let given = packet.body.get(at..).map(section).unwrap_or_default();
+                assert_eq!(find(&given, 0x1F).is_some_and(|text| text.len() > 2), is_explained, "{packet:?}");
+            };
+            client.put(&Publish::new(&topic, "x").qos(1, 7));
+            explained(&mut client, PUBACK, 3);
+            client.put(&Publish::new(&topic, "x").qos(2, 7));
+            explained(&mut client, PUBREC, 3);
+            client.send(packet_of_id(PUBREL, 0, 7));
+            explained(&mut client, DISCONNECT, 1);
+            let method = [properties, &text(0x15, "SCRAM-SHA-1")].concat();
+            let mut client = at.open(&at.connecting("client").with(&method));
+            let connack = client.connack();
+            assert_eq!((connack.reason, connack.property(0x1F).is_some()), (0x8C, is_explained));
+        }
+        let mut client = at.client("client");
+        client.send(subscribe(Version::V5, 3, &[("a", 1), ("a#", 0)]));
+        let suback = client.expect(SUBACK);
+        assert_eq!(suback.body[suback.body.len() - 2..], [1, 0x8F]);
+        assert!(find(&section(&suback.body[2..suback.body.len() - 2]), 0x1F).is_some());
+    }
+
+    /// Where to go when the server stops.
+    // 5.0: [MQTT-3.14.2-1]
+    fn another_server(at: Both) {
+        for (moved, reason) in [("false", 0x9C), ("true", 0x9D)] {
+            let at = at.own(|s| s.set("mqtt.server_reference", "broker-2.example:1883").set("mqtt.server_moved", moved));
+            let mut client = at.client("client");
+            let is_v5 = at.is_v5();
+            at.stop();
+            let said = client.until_closed();
+            if is_v5 {
+                assert_eq!((said.len(), said[0].kind, said[0].reason()), (1, DISCONNECT, reason));
+                assert_eq!(find(&section(&said[0].body[1..]), 0x1C), Some(&field("broker-2.example:1883")[..]));
+            } else {
+                assert_eq!(said, []);
+            }
+        }
+    }
+
     // 5.0: [MQTT-3.1.4-2]
     fn a_will_to_the_servers_topics(at: Both) {
         let mut client = at.open(&at.connecting("client").will(Will::new(server_topic(at), "x")));

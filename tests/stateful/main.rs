@@ -29,6 +29,7 @@ mod topics;
 use broker::Broker;
 use run::Run;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Numbers of shards that each seed runs with.
 const SHARDS: [usize; 2] = [1, 3];
@@ -66,7 +67,13 @@ impl Drop for Running {
 fn run(seed: u64) {
     for shards in SHARDS {
         let _running = Running { seed, shards };
-        let broker = Broker::start(shards);
+        // Every other seed keeps a log, so that acknowledgements wait for it.
+        let folder = (seed % 2 == 1).then(|| TempDir::new().unwrap());
+        let setup = Broker::with(shards);
+        let broker = match &folder {
+            Some(folder) => setup.keep_in(folder.path()).start(),
+            None => setup.start(),
+        };
         for sequence in 0..SEQUENCES {
             let mut run = Run::new(&broker, seed * SEQUENCES + sequence);
             run.watch();

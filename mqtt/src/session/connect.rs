@@ -79,10 +79,14 @@ fn write_connack(
     limits: &Limits,
     out: &mut Outbox,
 ) -> Result<(), ReasonCode> {
+    let response_information = response_information(connect, accepted, limits);
     let connack = ConnAck {
         session_present: accepted.session_present,
         reason: ReasonCode::Success,
-        properties: properties(connect, accepted, settings, limits),
+        properties: Properties {
+            response_information: response_information.as_deref(),
+            ..properties(connect, accepted, settings, limits)
+        },
     };
     let bytes = out.bytes_mut();
     let start = bytes.len();
@@ -92,6 +96,15 @@ fn write_connack(
         return Err(ReasonCode::PacketTooLarge); // [MQTT-3.1.2-24]
     }
     Ok(())
+}
+
+/// A place among the topics for the client alone, if it asks for one [MQTT-3.1.2-28].
+fn response_information(connect: &Connect<'_>, accepted: &Accepted<'_>, limits: &Limits) -> Option<String> {
+    let prefix = limits.response_prefix.as_deref()?;
+    let client_id = accepted.assigned_client_id.unwrap_or(connect.client_id);
+    // With a wildcard in it, the place would be no topic.
+    let is_asked = connect.properties.request_response_information == Some(true);
+    (is_asked && !client_id.contains(['+', '#'])).then(|| format!("{prefix}/{client_id}"))
 }
 
 /// What the server offers, where it differs from what the client takes for granted.

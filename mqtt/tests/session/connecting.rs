@@ -176,22 +176,30 @@ fn disconnect_of_the_server_is_for_v5_alone() {
     assert!(rig.out.is_empty());
 
     let mut rig = Rig::v5();
-    rig.session.disconnect(ReasonCode::ServerBusy, Some("later, please"), &mut rig.out);
+    rig.session.disconnect(ReasonCode::UseAnotherServer, Some("elsewhere"), &mut rig.out);
     let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
-    assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerBusy, Some("later, please")));
+    assert_eq!(packet.reason, ReasonCode::UseAnotherServer);
+    assert_eq!(packet.properties.reason_string, Some(ReasonCode::UseAnotherServer.explanation()));
+    assert_eq!(packet.properties.server_reference, Some("elsewhere"));
 }
 
 /// [MQTT-3.14.2-3]
 #[test]
-fn a_reason_string_that_does_not_fit_is_left_out() {
+fn a_reason_string_that_does_not_fit_or_is_not_wanted_is_left_out() {
     let limits = Limits { receive_maximum: u16::MAX, topic_alias_maximum: 0, ..Limits::default() };
-    let mut rig = Rig { limits, ..Rig::new() };
-    let small = Properties { maximum_packet_size_bytes: Some(10), ..Properties::default() };
-    rig.connect(&connect_with(small)).expect("accepted");
-    rig.sent();
-    rig.session.disconnect(ReasonCode::ServerBusy, Some("later, please"), &mut rig.out);
-    let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
-    assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerBusy, None));
+    let small = |bytes| Properties { maximum_packet_size_bytes: Some(bytes), ..Properties::default() };
+    let unwanted = Properties { request_problem_information: Some(false), ..Properties::default() };
+    for (properties, server_reference) in
+        [(small(10), None), (small(20), Some("elsewhere")), (unwanted, Some("elsewhere"))]
+    {
+        let mut rig = Rig { limits: limits.clone(), ..Rig::new() };
+        rig.connect(&connect_with(properties)).expect("accepted");
+        rig.sent();
+        rig.session.disconnect(ReasonCode::ServerMoved, Some("elsewhere"), &mut rig.out);
+        let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
+        assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerMoved, None));
+        assert_eq!(packet.properties.server_reference, server_reference);
+    }
 }
 
 /// What an operator of a million idle clients pays for each, allocator's rounding aside.

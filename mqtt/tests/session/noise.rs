@@ -114,7 +114,7 @@ impl World {
                 let _ = self.session.pump(&self.limits, self.now, &mut self.out);
             }
             Action::Close(reason) => {
-                self.session.disconnect(reason, Some("noise"), &mut self.out);
+                self.session.disconnect(reason, Some("elsewhere"), &mut self.out);
                 self.check_sent();
                 self.detach(DetachCause::Lost);
             }

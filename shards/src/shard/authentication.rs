@@ -36,13 +36,14 @@ impl Core {
         bytes: &[u8],
     ) -> Flow {
         let Some(method) = self.config.authentication_methods.iter().find(|offered| offered.name() == method) else {
-            return self.refuse_authentication(number, ReasonCode::BadAuthenticationMethod); // [MQTT-4.12.0-1]
+            // [MQTT-4.12.0-1]
+            return self.refuse_authentication(number, ReasonCode::BadAuthenticationMethod, Some(connect));
         };
         let properties = &connect.properties;
         let (authentication, step) = Authentication::start(Arc::clone(method), properties.authentication_data);
         let connect_bytes = match codec::frame(bytes, self.local.limits.packet_bytes_max) {
             Ok(Frame::Complete { total_bytes, .. }) => bytes[..total_bytes].to_vec(),
-            _ => return self.refuse_authentication(number, ReasonCode::MalformedPacket),
+            _ => return self.refuse_authentication(number, ReasonCode::MalformedPacket, Some(connect)),
         };
         let maximum_packet_size_bytes = properties.maximum_packet_size_bytes.unwrap_or(u32::MAX);
         let authenticating = Authenticating { authentication, connect: Some(connect_bytes), maximum_packet_size_bytes };
@@ -53,7 +54,7 @@ impl Core {
     /// A packet of a client that is still authenticating: only AUTH and DISCONNECT may come [MQTT-3.1.2-30].
     pub(crate) fn take_before_connack(&mut self, number: u32, packet: &Packet<'_>) -> Flow {
         if let Err(error) = packet.check_from_client() {
-            return self.refuse_authentication(number, ReasonCode::from(&error));
+            return self.refuse_authentication(number, ReasonCode::from(&error), None);
         }
         match packet {
             Packet::Auth(auth) => match self.step(number, auth) {
@@ -65,7 +66,7 @@ impl Core {
                 self.drain(number);
                 Flow::Stop
             }
-            _ => self.refuse_authentication(number, ReasonCode::ProtocolError),
+            _ => self.refuse_authentication(number, ReasonCode::ProtocolError, None),
         }
     }
 
@@ -98,7 +99,7 @@ impl Core {
         };
         match said {
             Ok(()) => Flow::Continue,
-            Err(reason) => self.refuse_authentication(number, reason),
+            Err(reason) => self.refuse_authentication(number, reason, None),
         }
     }
 
@@ -108,7 +109,7 @@ impl Core {
         let Some(bytes) = kept else { return Flow::Stop };
         match codec::decode(&bytes, ProtocolVersion::V5) {
             Ok(Packet::Connect(connect)) => self.accept_connect(number, &connect, Some(octets)),
-            _ => self.refuse_authentication(number, ReasonCode::MalformedPacket),
+            _ => self.refuse_authentication(number, ReasonCode::MalformedPacket, None),
         }
     }
 
@@ -121,9 +122,9 @@ impl Core {
     }
 
     /// Ends the exchange by a CONNACK that refuses [MQTT-4.12.0-4].
-    fn refuse_authentication(&mut self, number: u32, reason: ReasonCode) -> Flow {
+    fn refuse_authentication(&mut self, number: u32, reason: ReasonCode, connect: Option<&Connect<'_>>) -> Flow {
         self.local.counters.authentications_failed += 1;
-        self.refuse_connect(number, reason);
+        self.refuse_connect(number, reason, connect);
         Flow::Stop
     }
 }

@@ -370,7 +370,7 @@ impl Core {
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.phase = Phase::Connecting;
         }
-        self.refuse_connect(number, reason);
+        self.refuse_connect(number, reason, None);
     }
 
     /// A subscription is about to be made.

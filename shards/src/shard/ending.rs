@@ -18,7 +18,8 @@ impl Core {
     pub(crate) fn disconnect(&mut self, number: u32, reason: ReasonCode, cause: DetachCause) {
         if let Some((entry, outbox)) = self.local.live(number) {
             tracing::debug!(client_id = entry.session.client_id(), ?reason, "disconnected");
-            entry.session.disconnect(reason, None, outbox);
+            let elsewhere = self.config.server_reference.as_deref().filter(|_| names_another_server(reason));
+            entry.session.disconnect(reason, elsewhere, outbox);
             self.detach(number, cause);
         }
         self.drain(number);
@@ -119,4 +120,9 @@ impl Core {
             self.tell_all(|| Mail::Announce(Box::new(announcement.clone())));
         }
     }
+}
+
+/// True for the reasons that a Server Reference belongs to (4.11).
+pub(crate) fn names_another_server(reason: ReasonCode) -> bool {
+    matches!(reason, ReasonCode::UseAnotherServer | ReasonCode::ServerMoved)
 }

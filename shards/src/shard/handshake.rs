@@ -2,6 +2,7 @@
 
 use super::{Arriving, Core, Request};
 use crate::shard::connection::Phase;
+use crate::shard::ending::names_another_server;
 use crate::shard::inbound::Flow;
 use crate::shard::mail::{HandOver, Mail};
 use crate::shard::sessions::NONE;
@@ -21,7 +22,7 @@ impl Core {
         }
         // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
         if connect.client_id.is_empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start {
-            self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
+            self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid, Some(connect));
             return Flow::Stop;
         }
         let home = if connect.client_id.is_empty() { self.id } else { self.home_of(connect.client_id) };
@@ -53,7 +54,7 @@ impl Core {
         authentication_data: Option<&[u8]>,
     ) -> Flow {
         if self.stopping {
-            self.refuse_connect(number, ReasonCode::ServerShuttingDown);
+            self.refuse_connect(number, self.reason_of_stop(ReasonCode::ServerUnavailable), Some(connect));
             return Flow::Stop;
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
@@ -61,7 +62,7 @@ impl Core {
         let client_id = assigned.unwrap_or(connect.client_id);
         let found = self.local.sessions.find(client_id);
         if found.is_none() && self.local.sessions.len() >= self.config.sessions_max as usize {
-            self.refuse_connect(number, ReasonCode::QuotaExceeded);
+            self.refuse_connect(number, ReasonCode::QuotaExceeded, Some(connect));
             return Flow::Stop;
         }
         if let Some(session) = found {
@@ -92,7 +93,7 @@ impl Core {
                 if found.is_none() {
                     self.local.sessions.remove(session);
                 }
-                self.refuse_connect(number, reason);
+                self.refuse_connect(number, reason, Some(connect));
                 Flow::Stop
             }
         }
@@ -120,16 +121,38 @@ impl Core {
         self.disconnect(number, ReasonCode::SessionTakenOver, DetachCause::Lost);
     }
 
-    /// Answers a CONNECT with a refusal and closes.
-    pub(crate) fn refuse_connect(&mut self, number: u32, reason: ReasonCode) {
+    /// What a client is told when the server stops: where else to go, or `otherwise`.
+    pub(crate) fn reason_of_stop(&self, otherwise: ReasonCode) -> ReasonCode {
+        match self.config.server_reference {
+            Some(_) if self.config.server_moved => ReasonCode::ServerMoved,
+            Some(_) => ReasonCode::UseAnotherServer,
+            None => otherwise,
+        }
+    }
+
+    /// Answers a CONNECT with a refusal and closes. The refusal is explained as far as `connect`, where it is known, says
+    /// that the client wants it and takes it [MQTT-3.2.2-19].
+    pub(crate) fn refuse_connect(&mut self, number: u32, reason: ReasonCode, connect: Option<&Connect<'_>>) {
         let Some(connection) = self.local.connections.get(number) else { return };
         tracing::debug!(shard = self.id, peer = %connection.peer, ?reason, "CONNECT refused");
         self.local.counters.connections_refused_connect += 1;
         let version = connection.version;
-        let refusal = ConnAck { session_present: false, reason, properties: Properties::default() };
+        let elsewhere = self.config.server_reference.as_deref().filter(|_| names_another_server(reason));
+        let wants = |connect: &&Connect<'_>| connect.properties.request_problem_information != Some(false);
+        let explanation = connect.filter(wants).map(|_| reason.explanation());
+        let size_max = connect.map_or(0, |connect| connect.properties.maximum_packet_size_bytes.unwrap_or(u32::MAX));
         if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool) {
-            // A CONNACK without properties always fits.
-            let _ = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, outbox.bytes_mut());
+            let bytes = outbox.bytes_mut();
+            let start = bytes.len();
+            for (reason_string, server_reference) in [(explanation, elsewhere), (None, elsewhere), (None, None)] {
+                bytes.truncate(start);
+                let properties = Properties { reason_string, server_reference, ..Properties::default() };
+                let refusal = ConnAck { session_present: false, reason, properties };
+                let encoded = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, bytes);
+                if encoded.is_ok() && bytes.len() - start <= size_max as usize {
+                    break;
+                }
+            }
         }
         self.drain(number);
     }
@@ -146,7 +169,7 @@ impl Core {
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.version = version;
         }
-        self.refuse_connect(number, ReasonCode::from(error));
+        self.refuse_connect(number, ReasonCode::from(error), None);
     }
 
     fn hand_over(&mut self, number: u32, to: u8, bytes: &[u8]) {
@@ -188,7 +211,7 @@ impl Core {
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.phase = Phase::Connecting;
         }
-        self.refuse_connect(number, ReasonCode::ServerBusy);
+        self.refuse_connect(number, ReasonCode::ServerBusy, None);
     }
 
     fn arrive(&mut self, slot: Slot, hand_over: &HandOver) {

@@ -189,7 +189,7 @@ impl Core {
             homes: Homes::new(config.shards as u8),
             local: Local::new(Sessions::new(seed), limits, now),
             subscriptions: Subscriptions::new(seed),
-            matches: Matches::default(),
+            matches: Matches::new(config.overlapping_copies),
             shared: Shared::new(seed, config.shared_strategy),
             remote: Remote::new(seed, config.shared_strategy),
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),

@@ -195,13 +195,24 @@ impl Core {
     fn answer(&mut self, number: u32, packet_type: PacketType, packet_id: PacketId, reasons: &ReasonCodesBuf) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.awaits_mesh |= !self.port.congested().is_empty() || !self.changed_groups.is_empty();
-        let version = connection.version;
-        let ack = SubAck { packet_id, properties: AckProperties::default(), reasons: reasons.as_codes() };
-        let packet = if packet_type == PacketType::SubAck { Packet::SubAck(ack) } else { Packet::UnsubAck(ack) };
-        if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool)
-            && let Err(error) = codec::encode(&packet, version, outbox.bytes_mut())
-        {
-            tracing::error!(shard = self.id, "an acknowledgement could not be encoded: {error}");
+        let Some((entry, outbox)) = self.local.live(number) else { return };
+        let (version, bytes) = (entry.session.version(), outbox.bytes_mut());
+        let start = bytes.len();
+        // The first refusal is explained, if the client wants that [MQTT-3.1.2-29] and takes a packet of this size
+        // [MQTT-3.9.2-1], [MQTT-3.11.2-1].
+        let refusal = reasons.as_codes().iter().find(|reason| reason.is_error());
+        let refusal = refusal.filter(|_| entry.session.wants_problem_information());
+        for reason_string in [refusal.map(ReasonCode::explanation), None] {
+            let properties = AckProperties { reason_string, ..AckProperties::default() };
+            let ack = SubAck { packet_id, properties, reasons: reasons.as_codes() };
+            let packet = if packet_type == PacketType::SubAck { Packet::SubAck(ack) } else { Packet::UnsubAck(ack) };
+            if let Err(error) = codec::encode(&packet, version, bytes) {
+                tracing::error!(shard = self.id, "an acknowledgement could not be encoded: {error}");
+            }
+            if reason_string.is_none() || bytes.len() - start <= entry.session.maximum_packet_size_bytes() as usize {
+                return;
+            }
+            bytes.truncate(start);
         }
     }
 }

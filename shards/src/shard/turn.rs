@@ -422,8 +422,9 @@ impl Core {
     /// Ends every connection because the server stops.
     fn say_goodbye(&mut self) {
         self.stopping = true;
+        let reason = self.reason_of_stop(ReasonCode::ServerShuttingDown);
         for number in self.local.connections.numbers() {
-            self.disconnect(number, ReasonCode::ServerShuttingDown, DetachCause::Lost);
+            self.disconnect(number, reason, DetachCause::Lost);
         }
     }
 }
