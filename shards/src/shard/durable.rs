@@ -355,7 +355,7 @@ impl Core {
         self.tell_all(|| Mail::Durable(durable));
     }
 
-    fn tell_all(&mut self, mail: impl Fn() -> Mail) {
+    pub(crate) fn tell_all(&mut self, mail: impl Fn() -> Mail) {
         let own = self.id;
         for shard in (0..self.shards).filter(|shard| *shard != own) {
             self.post(shard, mail());
