@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const BINARY: &[u8] = &[0, 159, 146, 150, 255];
 /// Content Type "x", Response Topic "r", a User Property.
 const PROPERTIES: &[u8] = &[0x03, 0, 1, b'x', 0x08, 0, 1, b'r', 0x26, 0, 1, b'k', 0, 1, b'v'];
-const WAITING: usize = 300;
+const WAITING: usize = 60;
 
 fn ringtail(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ringtail")).arg("log").args(arguments).output().unwrap()
@@ -372,7 +372,12 @@ fn a_wrong_line_is_named_and_nothing_is_written() {
             4,
             "properties_base64 or the message as a whole is nothing",
         ),
-        ("\"payload\":\"second\"", "\"payload\":\"x\",\"payload_base64\":\"AAAA\"", 4, "exclude each other"),
+        (
+            "\"payload\":\"second\"",
+            "\"payload\":\"x\",\"payload_base64\":\"AAAA\"",
+            4,
+            "payload and payload_base64 exclude each other",
+        ),
         ("\"payload\":\"kept\"", "\"payload\":\"\"", 5, "a retained message without payload"),
         ("\"payload\":\"kept\"", "\"payloud\":\"kept\"", 5, "unknown field `payloud`"),
         ("\"kind\":\"retained\"", "\"kind\":\"retain\"", 5, "unknown variant `retain`"),

@@ -3,6 +3,7 @@
 //! Every case runs with one shard and with three. `tests/README.md` says what is needed and how to run one.
 #![expect(clippy::print_stdout, reason = "the test runner shows it when the case fails")]
 
+#[allow(dead_code, reason = "shared with tests that use the rest")]
 mod broker;
 mod bystanders;
 mod program;
