@@ -1,16 +1,19 @@
-//! What the log costs: an append, the write of a commit, and a start.
+//! What the log costs: an append, an append of a record that was held back, a commit, and a start with a log of 1 GB.
 
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ringtail_storage::{Disk, Kind, Log, LogOptions, Owner, Reach, Record, RecordRef};
+use ringtail_storage::{Appended, Disk, Kind, Log, LogOptions, Owner, Reach, Record, RecordRef};
 
-const MESSAGE: Kind = Kind::new(1).unwrap();
+const MESSAGE: Kind = Kind::of::<1>();
 
 /// Records that are appended between two commits.
 const GROUP: u64 = 1000;
+
+/// Records of 128 bytes in the log that is opened.
+const RECOVERED: u64 = 8_000_000;
 
 /// An owner that needs nothing.
 struct Nobody;
@@ -41,10 +44,26 @@ fn keep_up(log: &mut Log<Disk>) {
     }
 }
 
+/// The time that `count` calls take of `appended`, which is given a key and appends a record.
+fn time_appends(log: &mut Log, count: u64, appended: impl Fn(&mut Log, u64) -> Appended) -> Duration {
+    let start = Instant::now();
+    for key in 0..count {
+        let appended = appended(log, key);
+        log.release(black_box(appended).at);
+    }
+    start.elapsed()
+}
+
 fn append(c: &mut Criterion) {
+    for (name, reserves) in [("storage/append", false), ("storage/reserve and append", true)] {
+        append_group(c, name, reserves);
+    }
+}
+
+fn append_group(c: &mut Criterion, name: &str, reserves: bool) {
     let dir = tempfile::tempdir_in(".").unwrap();
     let mut log = open(dir.path());
-    let mut group = c.benchmark_group("storage/append");
+    let mut group = c.benchmark_group(name);
     for body_bytes in [64, 256, 1024] {
         let body = vec![7; body_bytes];
         group.throughput(Throughput::Elements(1));
@@ -54,13 +73,42 @@ fn append(c: &mut Criterion) {
                 let mut left = iterations;
                 while left > 0 {
                     let count = left.min(GROUP);
+                    let parts: [&[u8]; 2] = [b"plant/7/temperature", &body];
+                    spent += match reserves {
+                        false => time_appends(&mut log, count, |log, key| log.append(MESSAGE, key, &parts).unwrap()),
+                        true => time_appends(&mut log, count, |log, key| {
+                            let reserved = log.reserve(body_bytes + 19).unwrap();
+                            log.append_reserved(reserved, MESSAGE, key, &parts).unwrap()
+                        }),
+                    };
+                    left -= count;
+                    keep_up(&mut log);
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A commit to the disk, on the thread that waits for it: a write and a sync of the file's contents.
+fn commit(c: &mut Criterion) {
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let mut log = open(dir.path());
+    let mut group = c.benchmark_group("storage/commit");
+    for records in [1, 10, 100, 1000] {
+        group.throughput(Throughput::Elements(records));
+        group.bench_function(format!("{records} records of 100 bytes"), |b| {
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    time_appends(&mut log, records, |log, key| log.append(MESSAGE, key, &[&[7; 100]]).unwrap());
                     let start = Instant::now();
-                    for key in 0..count {
-                        let appended = log.append(MESSAGE, key, &[b"plant/7/temperature", &body]).unwrap();
-                        log.release(black_box(appended).at);
+                    while let Some(mut commit) = log.commit_target(Reach::Synced) {
+                        let outcome = commit.carry_out();
+                        log.committed(commit, outcome).unwrap();
                     }
                     spent += start.elapsed();
-                    left -= count;
                     keep_up(&mut log);
                 }
                 spent
@@ -73,7 +121,7 @@ fn append(c: &mut Criterion) {
 fn recover(c: &mut Criterion) {
     let dir = tempfile::tempdir_in(".").unwrap();
     let mut log = open(dir.path());
-    for key in 0..1_000_000 {
+    for key in 0..RECOVERED {
         log.append(MESSAGE, key, &[&[7; 100]]).unwrap();
         if key % GROUP == 0 {
             keep_up(&mut log);
@@ -84,7 +132,7 @@ fn recover(c: &mut Criterion) {
     let mut group = c.benchmark_group("storage/recover");
     group.throughput(Throughput::Bytes(bytes));
     group.sample_size(10);
-    group.bench_function("1000000 records of 100 bytes", |b| {
+    group.bench_function(format!("{RECOVERED} records of 100 bytes"), |b| {
         b.iter(|| {
             let mut keys = 0;
             Log::open(dir.path(), LogOptions::default(), |record, _| keys ^= record.key).unwrap();
@@ -94,5 +142,5 @@ fn recover(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, recover);
+criterion_group!(benches, append, commit, recover);
 criterion_main!(benches);

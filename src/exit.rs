@@ -1,11 +1,11 @@
 //! How the program ends: the exit codes, and the failures that lead to them.
 
 use crate::settings::Problems;
+use ringtail_shards::journal::FolderError;
 use ringtail_shards::wire::Missing;
 use ringtail_shards::{StartError, StopError};
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 
 /// The exit codes. Scripts and service managers rely on them: a code keeps its meaning.
@@ -67,8 +67,8 @@ pub(crate) enum Failure {
     Shards(StartError),
     #[error("cannot listen on {}: {reason}", crate::settings::url(*.address))]
     Address { address: SocketAddr, reason: std::io::Error },
-    #[error("the data folder {} cannot be used: {reason}", .path.display())]
-    Folder { path: PathBuf, reason: std::io::Error },
+    #[error("the data folder cannot be used: {0}")]
+    Folder(FolderError),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -81,7 +81,7 @@ impl Failure {
             Self::Settings(_) => Exit::Settings,
             Self::Machine(_) | Self::Shards(_) => Exit::Machine,
             Self::Address { .. } => Exit::Address,
-            Self::Folder { .. } => Exit::Folder,
+            Self::Folder(_) => Exit::Folder,
         }
     }
 }
@@ -90,6 +90,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Listen { address, source } => Self::Address { address, reason: source },
+            StartError::Folder(error) => Self::Folder(error),
             other => Self::Shards(other),
         }
     }

@@ -1,5 +1,6 @@
 //! What the machine gives: kernel, cores, open files and addresses, and how the settings are fitted to it.
 
+use crate::authentication;
 use crate::exit::Failure;
 use crate::settings::{Place, Problem, Problems, Settings, url};
 use ringtail_shards::config::{Config, SHARDS_MAX};
@@ -28,6 +29,7 @@ pub(crate) fn fit(settings: &Settings) -> Result<Config, Failure> {
         config.listeners.retain(|address| available(*address));
     }
     check_addresses(&config.listeners)?;
+    config.authentication_methods = authentication::methods(settings);
     Ok(config)
 }
 

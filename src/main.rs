@@ -4,6 +4,7 @@
 //! Architecture invariant: nothing here is on the way of a message.
 #![forbid(unsafe_code)]
 
+mod authentication;
 mod cli;
 mod exit;
 mod logging;

@@ -10,9 +10,7 @@ use ringtail_shards::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,12 +26,9 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     if options.check {
         return Ok(writeln!(io::stdout(), "the settings and the machine will do")?);
     }
-    if let Some(folder) = &config.storage_dir {
-        make_folder(folder)?;
-        tracing::warn!("nothing is kept in {} yet: everything is in memory", folder.display());
-    }
     // Before the shards start, so that a signal during the start ends it cleanly as well.
     let mut signals = register_signals()?;
+    let folder = config.storage_dir.clone();
     let mut server = ringtail_shards::start(config)?;
     // A shard that ends ends the wait for signals; why it ended, the stop reports.
     let (watch, waiting) = (server.watch(), signals.handle());
@@ -41,7 +36,7 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
         watch.wait();
         waiting.close();
     });
-    announce(&server)?;
+    announce(&server, folder.as_deref())?;
     for signal in &mut signals {
         match signal {
             SIGHUP => reload(options, &mut settings, &log),
@@ -64,17 +59,8 @@ fn register_signals() -> io::Result<Signals> {
     Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
 }
 
-/// Makes the data folder, for nobody else to read: it holds what clients send.
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|reason| Failure::Folder { path: folder.to_owned(), reason })
-}
-
 /// Prints where the server listens and what it runs on. Scripts wait for the last line and read the addresses.
-fn announce(server: &Server) -> io::Result<()> {
+fn announce(server: &Server, folder: Option<&Path>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ringtail {}", env!("CARGO_PKG_VERSION"))?;
     for address in server.listeners() {
@@ -93,7 +79,10 @@ fn announce(server: &Server) -> io::Result<()> {
         1 => format!("on core {}", core_list(&cores)),
         _ => format!("on cores {}", core_list(&cores)),
     };
-    writeln!(out, "{count} {shards} {place}; data in memory")?;
+    match folder {
+        Some(folder) => writeln!(out, "{count} {shards} {place}; data in {}", folder.display())?,
+        None => writeln!(out, "{count} {shards} {place}; data in memory")?,
+    }
     writeln!(out, "ready")?;
     out.flush()
 }

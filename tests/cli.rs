@@ -229,7 +229,16 @@ fn a_second_broker_does_not_share_the_address_of_the_first() {
 fn a_data_folder_that_cannot_be_made_ends_with_6() {
     let (_folder, file) = settings_file("");
     let said = fails(&["serve", "--listen", "tcp://127.0.0.1:0", "--data", &format!("{file}/data")], 6);
-    assert!(said.contains(&format!("the data folder {file}/data cannot be used: ")), "{said}");
+    assert!(said.contains(&format!("the data folder cannot be used: cannot create {file}/data: ")), "{said}");
+}
+
+#[test]
+fn a_data_folder_in_use_ends_with_6() {
+    let (folder, _file) = settings_file("");
+    let data = folder.path().join("data").display().to_string();
+    let _first = Running::start(&["--data", &data]);
+    let said = fails(&["serve", "--listen", "tcp://127.0.0.1:0", "--data", &data], 6);
+    assert!(said.contains(&format!("{data} is in use by another process")), "{said}");
 }
 
 #[test]

@@ -48,6 +48,11 @@ pub struct Limits {
     pub shared_available: bool,
     /// Levels of a topic name or filter: bounds the depth of a walk through the trie.
     pub topic_levels_max: u16,
+    /// Where each client may have its responses: the level above its Client Identifier in the Response Information that
+    /// a v5 client asks for. `None` gives none.
+    pub response_prefix: Option<Box<str>>,
+    /// Whether payloads whose Payload Format Indicator says UTF-8 must be UTF-8. Costs a look at every byte of them.
+    pub payload_format_checked: bool,
     /// Subscriptions of one session.
     pub subscriptions_max: u32,
 }
@@ -71,6 +76,8 @@ impl Default for Limits {
             wildcard_available: true,
             shared_available: true,
             topic_levels_max: 128,
+            response_prefix: None,
+            payload_format_checked: false,
             subscriptions_max: 100_000,
         }
     }

@@ -91,6 +91,27 @@ impl Outbox {
         self.tail = buffer;
     }
 
+    /// Moves everything that waits in `later` behind what waits here.
+    pub fn append(&mut self, later: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, later);
+            return;
+        }
+        if later.segments.is_none() {
+            self.tail.extend_from_slice(&later.tail);
+            later.tail.clear();
+            return;
+        }
+        let segments = self.segments.get_or_insert_default();
+        if !self.tail.is_empty() {
+            self.segment_bytes += self.tail.len();
+            segments.push_back(Segment::Bytes(std::mem::take(&mut self.tail)));
+        }
+        segments.extend(later.segments.take().into_iter().flat_map(|segments| *segments));
+        self.segment_bytes += std::mem::take(&mut later.segment_bytes);
+        self.tail = std::mem::take(&mut later.tail);
+    }
+
     /// Forgets everything that waits.
     pub fn clear(&mut self) {
         *self = Self::default();

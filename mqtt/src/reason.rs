@@ -110,6 +110,56 @@ impl ReasonCode {
         self as u8 >= 0x80
     }
 
+    /// What went wrong, as a Reason String; empty for what is no error.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Success
+            | Self::GrantedQoS1
+            | Self::GrantedQoS2
+            | Self::DisconnectWithWill
+            | Self::NoMatchingSubscribers
+            | Self::NoSubscriptionExisted
+            | Self::ContinueAuthentication
+            | Self::ReAuthenticate => "",
+            Self::UnspecifiedError => "it went wrong for a reason that has no code",
+            Self::MalformedPacket => "the packet is not formed as the specification has it",
+            Self::ProtocolError => "the packet is not allowed here, or contradicts itself",
+            Self::ImplementationSpecificError => "the server cannot do this now",
+            Self::UnsupportedProtocolVersion => "the server speaks 3.1, 3.1.1 and 5.0",
+            Self::ClientIdentifierNotValid => "the client identifier is not accepted",
+            Self::BadUserNameOrPassword => "the user name or the password is wrong",
+            Self::NotAuthorized => "the client may not do this",
+            Self::ServerUnavailable => "the server takes no connections now",
+            Self::ServerBusy => "the server has no room now; try again later",
+            Self::Banned => "the client is banned",
+            Self::ServerShuttingDown => "the server is shutting down",
+            Self::BadAuthenticationMethod => "the authentication method is not offered",
+            Self::KeepAliveTimeout => "nothing came for one and a half times the keep alive",
+            Self::SessionTakenOver => "the client identifier has connected again",
+            Self::TopicFilterInvalid => "the topic filter is not well-formed or has too many levels",
+            Self::TopicNameInvalid => "the topic name has wildcards or too many levels",
+            Self::PacketIdentifierInUse => "the packet identifier is in use",
+            Self::PacketIdentifierNotFound => "the packet identifier is not in use",
+            Self::ReceiveMaximumExceeded => "more messages are unacknowledged than the receive maximum allows",
+            Self::TopicAliasInvalid => "the topic alias is 0 or above the topic alias maximum",
+            Self::PacketTooLarge => "the packet is larger than the maximum packet size",
+            Self::MessageRateTooHigh => "messages come too fast",
+            Self::QuotaExceeded => "a limit of the server is reached",
+            Self::AdministrativeAction => "an administrator ended the connection",
+            Self::PayloadFormatInvalid => "the payload is not the UTF-8 that its format indicator says",
+            Self::RetainNotSupported => "retained messages are not available",
+            Self::QoSNotSupported => "the QoS is above the maximum QoS",
+            Self::UseAnotherServer => "another server takes the client for now",
+            Self::ServerMoved => "another server takes the client from now on",
+            Self::SharedSubscriptionsNotSupported => "shared subscriptions are not available",
+            Self::ConnectionRateExceeded => "connections come too fast",
+            Self::MaximumConnectTime => "the connection has lasted as long as it may",
+            Self::SubscriptionIdentifiersNotSupported => "subscription identifiers are not available",
+            Self::WildcardSubscriptionsNotSupported => "wildcards in topic filters are not available",
+        }
+    }
+
     /// The CONNACK return code of 3.1 and 3.1.1 (section 3.2.2.3) nearest to this reason.
     #[must_use]
     pub const fn connect_return_code(self) -> u8 {

@@ -26,7 +26,11 @@ struct Chunk<T> {
 
 enum Cell<T> {
     Used(T),
-    Free { next: u32 },
+    /// Empty, but its name is not to be given again yet.
+    Retired,
+    Free {
+        next: u32,
+    },
 }
 
 impl<T> Arena<T> {
@@ -61,15 +65,33 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
-        let number = id >> CHUNK_BITS;
-        let chunk = self.chunks.get_mut(number as usize)?;
-        let was_full = chunk.used as usize == CHUNK_CELLS;
-        let value = chunk.remove(id & (CHUNK_CELLS as u32 - 1))?;
-        if was_full {
-            self.open.push(number);
+        let value = self.retire(id)?;
+        self.release(id);
+        Some(value)
+    }
+
+    /// Removes a value whose name others still use: it is not given again before [`Arena::release`].
+    pub(crate) fn retire(&mut self, id: u32) -> Option<T> {
+        let chunk = self.chunks.get_mut((id >> CHUNK_BITS) as usize)?;
+        let cell = chunk.cells.get_mut(id as usize % CHUNK_CELLS)?;
+        if !matches!(cell, Cell::Used(_)) {
+            return None;
         }
         self.len -= 1;
-        Some(value)
+        match std::mem::replace(cell, Cell::Retired) {
+            Cell::Used(value) => Some(value),
+            Cell::Retired | Cell::Free { .. } => None,
+        }
+    }
+
+    /// Lets the name of a retired value be given again.
+    pub(crate) fn release(&mut self, id: u32) {
+        let number = id >> CHUNK_BITS;
+        let Some(chunk) = self.chunks.get_mut(number as usize) else { return };
+        let was_full = chunk.used as usize == CHUNK_CELLS;
+        if chunk.release(id & (CHUNK_CELLS as u32 - 1)) && was_full {
+            self.open.push(number);
+        }
     }
 
     #[inline]
@@ -77,7 +99,7 @@ impl<T> Arena<T> {
         let chunk = self.chunks.get((id >> CHUNK_BITS) as usize)?;
         match chunk.cells.get(id as usize % CHUNK_CELLS)? {
             Cell::Used(value) => Some(value),
-            Cell::Free { .. } => None,
+            Cell::Retired | Cell::Free { .. } => None,
         }
     }
 
@@ -86,7 +108,7 @@ impl<T> Arena<T> {
         let chunk = self.chunks.get_mut((id >> CHUNK_BITS) as usize)?;
         match chunk.cells.get_mut(id as usize % CHUNK_CELLS)? {
             Cell::Used(value) => Some(value),
-            Cell::Free { .. } => None,
+            Cell::Retired | Cell::Free { .. } => None,
         }
     }
 }
@@ -119,23 +141,19 @@ impl<T> Chunk<T> {
         self.cells.len() as u32 - 1
     }
 
-    fn remove(&mut self, cell: u32) -> Option<T> {
-        let slot = self.cells.get_mut(cell as usize)?;
-        match std::mem::replace(slot, Cell::Free { next: self.free }) {
-            Cell::Used(value) => {
-                self.free = cell;
-                self.used -= 1;
-                if self.used == 0 {
-                    self.cells = Vec::new();
-                    self.free = NONE;
-                }
-                Some(value)
-            }
-            free @ Cell::Free { .. } => {
-                *slot = free;
-                None
-            }
+    /// Frees a retired cell; false if it is not one.
+    fn release(&mut self, cell: u32) -> bool {
+        let Some(slot) = self.cells.get_mut(cell as usize).filter(|slot| matches!(slot, Cell::Retired)) else {
+            return false;
+        };
+        *slot = Cell::Free { next: self.free };
+        self.free = cell;
+        self.used -= 1;
+        if self.used == 0 {
+            self.cells = Vec::new();
+            self.free = NONE;
         }
+        true
     }
 }
 
@@ -162,5 +180,22 @@ mod tests {
         }
         assert_eq!(arena.len(), 0);
         assert!(arena.memory_bytes() < 4_096, "what is left is the list of chunks");
+    }
+
+    #[test]
+    fn a_retired_name_is_not_given_again_before_its_release() {
+        let mut arena = Arena::new();
+        let [first, second] = [1, 2].map(|value| arena.insert(value));
+        assert_eq!(arena.retire(first), Some(1));
+        assert_eq!((arena.retire(first), arena.remove(first)), (None, None));
+        assert_eq!((arena.get(first), arena.len()), (None, 1));
+        let third = arena.insert(3);
+        assert_ne!(third, first);
+        arena.release(second);
+        assert_eq!(arena.get(second), Some(&2), "only what was retired is released");
+        arena.release(first);
+        arena.release(first);
+        assert_eq!(arena.insert(4), first);
+        assert_ne!(arena.insert(5), first);
     }
 }

@@ -3,11 +3,15 @@
 #[cfg(not(loom))]
 use crate::routing::Strategy;
 #[cfg(not(loom))]
+use ringtail_mqtt::authentication::Method;
+#[cfg(not(loom))]
 use ringtail_mqtt::limits::Limits;
 #[cfg(not(loom))]
 use std::net::SocketAddr;
 #[cfg(not(loom))]
 use std::path::PathBuf;
+#[cfg(not(loom))]
+use std::sync::Arc;
 
 /// How far a busy shard may wait to take more work at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,39 @@ pub enum Pacing {
     Balanced,
     /// Waits up to a few hundred microseconds near saturation.
     Throughput,
+}
+
+/// When what a client was promised is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// Before it is promised: an acknowledgement waits for the disk.
+    #[default]
+    Always,
+    /// Within the interval: a loss of power loses what the interval promised, a crash of the process nothing.
+    Interval,
+    /// When the kernel sees fit: a loss of power loses what it had not written, a crash of the process nothing.
+    Never,
+}
+
+/// How durable sessions and retained messages are kept.
+#[cfg(not(loom))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// See [`Sync`].
+    pub sync: Sync,
+    /// The interval of [`Sync::Interval`], milliseconds.
+    pub sync_interval_ms: u32,
+    /// Bytes of a segment of a shard's log.
+    pub segment_bytes: u64,
+    /// Bytes that the log of one shard may take on disk; at least four segments.
+    pub limit_bytes: u64,
+}
+
+#[cfg(not(loom))]
+impl Default for Storage {
+    fn default() -> Self {
+        Self { sync: Sync::Always, sync_interval_ms: 1_000, segment_bytes: 64 << 20, limit_bytes: 64 << 30 }
+    }
 }
 
 /// Everything that a set of shards needs to know.
@@ -55,10 +92,20 @@ pub struct Config {
     pub sessions_max: u32,
     /// How the member of a shared subscription that takes a message is chosen.
     pub shared_strategy: Strategy,
+    /// Where clients are sent when the server stops, as 4.11 has it; `None` sends them nowhere.
+    pub server_reference: Option<Box<str>>,
+    /// They are to stay there.
+    pub server_moved: bool,
+    /// The methods of enhanced authentication that are offered.
+    pub authentication_methods: Vec<Arc<dyn Method>>,
+    /// A client whose subscriptions overlap gets a copy of a message for each that matches, not one for all.
+    pub overlapping_copies: bool,
     /// Limits of each session.
     pub limits: Limits,
     /// The data folder; `None` keeps everything in memory.
     pub storage_dir: Option<PathBuf>,
+    /// How the data folder is used.
+    pub storage: Storage,
 }
 
 /// Most shards of one process: the width of a set of shards ([`crate::ShardSet`]).
@@ -83,8 +130,13 @@ impl Default for Config {
             retained_bytes_max: 8 << 30,
             sessions_max: 10_000_000,
             shared_strategy: Strategy::default(),
+            server_reference: None,
+            server_moved: false,
+            authentication_methods: Vec::new(),
+            overlapping_copies: false,
             limits: Limits::default(),
             storage_dir: None,
+            storage: Storage::default(),
         }
     }
 }

@@ -14,6 +14,10 @@ mod counters;
 #[cfg(not(loom))]
 mod executor;
 #[cfg(not(loom))]
+mod home;
+#[cfg(not(loom))]
+pub mod journal;
+#[cfg(not(loom))]
 pub mod routing;
 #[cfg(not(loom))]
 mod server;

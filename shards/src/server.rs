@@ -7,15 +7,17 @@ use crate::ShardId;
 use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
 use crate::executor::{self, Background, Executor, ExecutorError};
+use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
 use crate::mesh::{Port, TooManyNeighbours, mesh};
-use crate::routing::Seed;
-use crate::shard::{Clock, Control, Core, Idle, Mail, Shard};
+use crate::routing::{Announcement, Seed};
+use crate::shard::{Clock, Control, Core, Idle, Mail, Quiet, Shard};
 use crate::wire::{self, Wire, WireConfig, WireError, WireHandle};
 use ringtail_mqtt::time::Millis;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -47,6 +49,9 @@ pub enum StartError {
     /// An executor could not be started.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// More shards than the mesh connects.
     #[error(transparent)]
     Mesh(#[from] TooManyNeighbours),
@@ -87,6 +92,10 @@ pub struct Server {
     controls: Vec<Arc<Control>>,
     executors: Vec<Executor<io::Result<()>>>,
     ended: Option<mpsc::Receiver<ShardEnded>>,
+    /// A word of each shard that has no clients any more, once the server stops.
+    quiet: mpsc::Receiver<()>,
+    /// Keeps other processes away from the data folder.
+    _folder: Option<ShardFolder>,
 }
 
 /// Waits for a shard to end; see [`Server::watch`].
@@ -109,7 +118,42 @@ struct ShardEnded;
 /// What a starting shard tells the thread that starts it.
 struct Started {
     shard: usize,
-    made: Result<(WireHandle, Arc<Control>), WireError>,
+    made: Result<Made, SeatError>,
+}
+
+/// What the others need of a shard.
+struct Made {
+    handle: WireHandle,
+    control: Arc<Control>,
+    known: Known,
+}
+
+/// What a shard brought back from its log that the others must know before the first client comes.
+struct Known {
+    announcements: Vec<Announcement>,
+    durable: bool,
+}
+
+/// The word to begin.
+#[derive(Clone)]
+struct Go {
+    neighbours: Arc<[WireHandle]>,
+    known: Arc<[Known]>,
+}
+
+/// A shard did not get ready.
+enum SeatError {
+    Wire(WireError),
+    Folder(FolderError),
+}
+
+impl SeatError {
+    fn of(self, shard: usize) -> StartError {
+        match self {
+            Self::Wire(source) => StartError::Wire { shard, source },
+            Self::Folder(source) => StartError::Folder(source),
+        }
+    }
 }
 
 /// Starts the shards of `config`; returns when all of them serve.
@@ -120,6 +164,10 @@ pub fn start(config: Config) -> Result<Server, StartError> {
     let listeners = bind(&config)?;
     let addresses = listeners.iter().map(|l| l[0].0).collect();
     let shards = config.shards;
+    let folder = match &config.storage_dir {
+        Some(dir) => Some(open_folder(dir, shards as u32, &config.storage)?),
+        None => None,
+    };
     let ports = mesh::<Mail>(shards, config.mesh_slots, OVERFLOW_MAX)?;
     let config = Arc::new(config);
     let seed = Seed::new([(); 2].map(|()| RandomState::new().hash_one("topics")));
@@ -131,6 +179,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
         }
     }
     let (ended, ends) = mpsc::channel();
+    let (quiet, quiets) = mpsc::channel();
     let mut executors = Vec::new();
     let mut go = Vec::new();
     let mut places = Vec::new();
@@ -139,8 +188,17 @@ pub fn start(config: Config) -> Result<Server, StartError> {
         places.push(ShardPlace { shard, core });
         let (sender, receiver) = mpsc::channel();
         go.push(sender);
-        let seat =
-            Seat { shard, seed, config: Arc::clone(&config), port, listeners, started: started.clone(), go: receiver };
+        let seat = Seat {
+            shard,
+            seed,
+            config: Arc::clone(&config),
+            port,
+            listeners,
+            log_dir: folder.as_ref().map(|folder| folder.dirs()[shard].clone()),
+            started: started.clone(),
+            quiet: Quiet::new(quiet.clone()),
+            go: receiver,
+        };
         let ended = ended.clone();
         executors.push(executor::spawn(shard, core, move || async move {
             let result = seat.serve().await;
@@ -149,19 +207,23 @@ pub fn start(config: Config) -> Result<Server, StartError> {
             result
         })?);
     }
-    drop((started, ended));
-    let mut handles: Vec<Option<(WireHandle, Arc<Control>)>> = (0..shards).map(|_| None).collect();
+    drop((started, ended, quiet));
+    let mut made: Vec<Option<Made>> = (0..shards).map(|_| None).collect();
     for shard in 0..shards {
         let start = starts.recv().map_err(|_| StartError::Ended(shard))?;
-        let made = start.made.map_err(|source| StartError::Wire { shard: start.shard, source })?;
-        handles[start.shard] = Some(made);
+        made[start.shard] = Some(start.made.map_err(|error| error.of(start.shard))?);
     }
-    let (neighbours, controls): (Vec<_>, Vec<_>) = handles.into_iter().flatten().unzip();
-    let neighbours: Arc<[WireHandle]> = neighbours.into();
+    let (mut neighbours, mut controls, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for made in made.into_iter().flatten() {
+        neighbours.push(made.handle);
+        controls.push(made.control);
+        known.push(made.known);
+    }
+    let all = Go { neighbours: neighbours.into(), known: known.into() };
     for (shard, go) in go.iter().enumerate() {
-        go.send(Arc::clone(&neighbours)).map_err(|_| StartError::Ended(shard))?;
+        go.send(all.clone()).map_err(|_| StartError::Ended(shard))?;
     }
-    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends) })
+    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends), quiet: quiets, _folder: folder })
 }
 
 /// Binds every address once for each shard. A port 0 is chosen by the first.
@@ -189,46 +251,75 @@ struct Seat {
     config: Arc<Config>,
     port: Port<Mail>,
     listeners: Vec<TcpListener>,
+    /// The folder of the shard's log.
+    log_dir: Option<PathBuf>,
     started: mpsc::Sender<Started>,
-    go: mpsc::Receiver<Arc<[WireHandle]>>,
+    quiet: Quiet,
+    go: mpsc::Receiver<Go>,
 }
 
 impl Seat {
-    /// On the shard's own thread: makes the wire, waits for the neighbours, turns.
+    /// On the shard's own thread: makes the wire, reads the log, waits for the neighbours, turns.
     async fn serve(self) -> io::Result<()> {
-        let wire_config = WireConfig {
-            slots: self.config.connections_max,
-            receive_buffers: self.config.receive_buffers,
-            receive_buffer_bytes: self.config.receive_buffer_bytes,
-            ..WireConfig::default()
-        };
-        let mut wire = match Wire::new(&wire_config) {
-            Ok(wire) => wire,
+        let Self { shard: number, seed, config, port, listeners, log_dir, started, quiet, go } = self;
+        let made = make_shard(number, seed, &config, port, log_dir.as_deref(), quiet);
+        let (mut shard, known) = match made {
+            Ok(made) => made,
             Err(error) => {
                 // The starting thread is gone only if another shard failed before.
-                let _ = self.started.send(Started { shard: self.shard, made: Err(error) });
+                let _ = started.send(Started { shard: number, made: Err(error) });
                 return Ok(());
             }
         };
-        let control = Arc::new(Control {
-            stop: AtomicBool::new(false),
-            bell: wire.bell(),
-            counters: PublishedCounters::default(),
-        });
-        let made = Ok((wire.handle(), Arc::clone(&control)));
-        let _ = self.started.send(Started { shard: self.shard, made });
+        let made = Made { handle: shard.wire.handle(), control: Arc::clone(&shard.control), known };
+        let _ = started.send(Started { shard: number, made: Ok(made) });
         // Nothing else runs on this executor yet, so waiting here holds up nobody. No answer: another shard did not start.
-        let Ok(neighbours) = self.go.recv() else { return Ok(()) };
-        for (tag, listener) in self.listeners.into_iter().enumerate() {
-            wire.listen(listener, tag as u32);
+        let Ok(go) = go.recv() else { return Ok(()) };
+        for (other, known) in go.known.iter().enumerate() {
+            if other != number {
+                shard.core.take_start(other as ShardId, &known.announcements, known.durable);
+            }
         }
-        let clock = Clock::new();
-        let idle = Idle::new(self.config.spin_us, self.config.pacing);
-        let core = Core::new(self.shard as ShardId, self.seed, self.config, self.port, clock.now());
-        let shard =
-            Shard { wire, core, events: Vec::new(), neighbours, control, clock, idle, counters_at: Millis::default() };
+        shard.neighbours = go.neighbours;
+        for (tag, listener) in listeners.into_iter().enumerate() {
+            shard.wire.listen(listener, tag as u32);
+        }
         Shard::run(Rc::new(RefCell::new(shard)), Background::new()).await
     }
+}
+
+fn make_shard(
+    number: usize,
+    seed: Seed,
+    config: &Arc<Config>,
+    port: Port<Mail>,
+    log_dir: Option<&Path>,
+    quiet: Quiet,
+) -> Result<(Shard, Known), SeatError> {
+    let wire = Wire::new(&WireConfig {
+        slots: config.connections_max,
+        receive_buffers: config.receive_buffers,
+        receive_buffer_bytes: config.receive_buffer_bytes,
+        ..WireConfig::default()
+    })
+    .map_err(SeatError::Wire)?;
+    let control = Arc::new(Control {
+        stop: AtomicBool::new(false),
+        end: AtomicBool::new(false),
+        bell: wire.bell(),
+        counters: PublishedCounters::default(),
+    });
+    let (clock, idle) = (Clock::new(), Idle::new(config.spin_us, config.pacing));
+    let mut core = Core::new(number as ShardId, seed, Arc::clone(config), port, clock.now());
+    let mut announcements = Vec::new();
+    if let Some(dir) = log_dir {
+        let opened = Journal::open(dir, config.storage.clone(), config.shards as u8, number, wire.bell());
+        let (journal, restored) = opened.map_err(SeatError::Folder)?;
+        announcements = core.restore(journal, restored);
+    }
+    let known = Known { announcements, durable: core.durable_shards.contains(core.id) };
+    let (events, neighbours, counters_at) = (Vec::new(), Arc::from([]), Millis::default());
+    Ok((Shard { wire, core, events, neighbours, control, clock, idle, quiet, counters_at }, known))
 }
 
 impl Server {
@@ -266,6 +357,15 @@ impl Server {
     pub fn stop(self) -> Result<Counters, StopError> {
         for control in &self.controls {
             control.stop.store(true, Ordering::Relaxed);
+            control.bell.ring();
+        }
+        // A shard that has ended takes nothing any more, so none ends while another has clients.
+        for _ in &self.controls {
+            // An error means that every shard has ended.
+            let _ = self.quiet.recv();
+        }
+        for control in &self.controls {
+            control.end.store(true, Ordering::Release);
             control.bell.ring();
         }
         let mut first = Ok(());

@@ -4,7 +4,7 @@ use super::kind::Kind;
 use super::value::Value;
 use ringtail_mqtt::limits::QueuePolicy;
 use ringtail_mqtt::packet::QoS;
-use ringtail_shards::config::Pacing;
+use ringtail_shards::config::{Pacing, Sync};
 use ringtail_shards::routing::Strategy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -96,6 +96,11 @@ impl Named for Pacing {
         &[("latency", Self::Latency), ("balanced", Self::Balanced), ("throughput", Self::Throughput)];
 }
 
+impl Named for Sync {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("always", Self::Always), ("interval", Self::Interval), ("never", Self::Never)];
+}
+
 impl Named for QueuePolicy {
     const NAMES: &'static [(&'static str, Self)] =
         &[("drop_oldest", Self::DropOldest), ("drop_newest", Self::DropNewest)];
@@ -110,6 +115,20 @@ impl Named for LevelFilter {
         ("debug", Self::DEBUG),
         ("trace", Self::TRACE),
     ];
+}
+
+impl Field for Option<Box<str>> {
+    fn parse(kind: &Kind, given: &Value) -> Option<Self> {
+        match given {
+            Value::Text(text) if text.is_empty() => Some(None),
+            Value::Text(text) if kind.takes(text) => Some(Some(text.as_str().into())),
+            _ => None,
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Value {
+        Value::Text(self.as_deref().unwrap_or_default().to_owned())
+    }
 }
 
 impl Field for Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! The kinds of settings: what each takes, and how that is said to the operator.
 
 use super::value::Value;
+use ringtail_mqtt::topic::validate_topic_name;
 use std::ops::RangeInclusive;
 
 /// What a setting takes.
@@ -22,7 +23,14 @@ pub(crate) enum Kind {
     Addresses,
     /// A folder; the empty string stands for none.
     Folder,
+    /// A string that a packet can carry; the empty string stands for none.
+    Text,
+    /// A topic name; the empty string stands for none.
+    TopicName,
 }
+
+/// Longest text: leaves room for what is put behind it, within the 65,535 bytes of a string.
+const TEXT_BYTES_MAX: usize = 1_000;
 
 const UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
@@ -36,6 +44,12 @@ impl Kind {
             _ => return None,
         };
         range.contains(&number).then_some(number)
+    }
+
+    /// True for a text that the kind takes.
+    pub(crate) fn takes(&self, text: &str) -> bool {
+        let is_topic = || validate_topic_name(text, u16::MAX).is_ok();
+        text.len() <= TEXT_BYTES_MAX && !text.contains('\0') && (!matches!(self, Self::TopicName) || is_topic())
     }
 
     /// A number in the way that this kind is best read.
@@ -59,6 +73,8 @@ impl Kind {
                 such as \"tcp://127.0.0.1:1883\" or \"tcp://[::1]:1883\""
                 .to_owned(),
             Self::Folder => "the path of a folder".to_owned(),
+            Self::Text => "a text of at most 1,000 bytes".to_owned(),
+            Self::TopicName => "a topic name of at most 1,000 bytes, without wildcards".to_owned(),
         }
     }
 }

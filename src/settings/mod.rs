@@ -42,6 +42,8 @@ impl field::Named for LogFormat {
 pub(crate) struct Settings {
     /// What the shards are told; with 0 `shards` until [`crate::machine`] has counted the cores.
     pub(crate) config: Config,
+    /// Whether clients may authenticate by the test method.
+    pub(crate) test_authentication: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     /// Keys that a file or the command line has set.
@@ -54,6 +56,7 @@ impl Default for Settings {
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), SocketAddr::from((Ipv6Addr::LOCALHOST, PORT))];
         Self {
             config: Config { shards: 0, listeners, ..Config::default() },
+            test_authentication: false,
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Text,
             given: BTreeSet::new(),

@@ -5,7 +5,7 @@ use super::kind::Kind;
 use super::value::Value;
 use super::{LogFormat, Settings};
 use ringtail_mqtt::limits::QueuePolicy;
-use ringtail_shards::config::{Pacing, SHARDS_MAX};
+use ringtail_shards::config::{Pacing, SHARDS_MAX, Sync};
 use ringtail_shards::routing::Strategy;
 use std::sync::LazyLock;
 use tracing::level_filters::LevelFilter;
@@ -186,6 +186,24 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
          cannot, by the publisher, by the topic, or the one with the fewest messages in flight.";
     "mqtt.topic_levels_max", config.limits.topic_levels_max, number(1, 65_535, "levels"), Restart,
         "Levels of a topic name or filter.";
+    "mqtt.test_authentication", test_authentication, Kind::Flag, Restart,
+        "Offers the authentication method RINGTAIL-TEST, which proves nothing: it is there to test how clients \
+         exchange AUTH packets. The client's first Authentication Data is the number of rounds that it wants, 0 to 99; \
+         each challenge is to be answered with its own bytes backwards.";
+    "mqtt.overlapping_copies", config.overlapping_copies, Kind::Flag, Restart,
+        "Whether a client whose subscriptions overlap gets a copy of a message for each of them that matches, with its QoS \
+         and its identifier, in place of one for all with the highest QoS and all identifiers.";
+    "mqtt.server_reference", config.server_reference, Kind::Text, Restart,
+        "Another server, such as \"broker-2.example:1883\", that 5.0 clients are told to use when this one stops: by \
+         DISCONNECT with Use another server and this Server Reference. Empty: they are told that the server shuts down.";
+    "mqtt.server_moved", config.server_moved, Kind::Flag, Restart,
+        "Tells them Server moved in place of Use another server: to stay there.";
+    "mqtt.response_prefix", config.limits.response_prefix, Kind::TopicName, Restart,
+        "The Response Information of a 5.0 client that asks for it is this topic, a slash, and its client identifier. Empty: \
+         none is given.";
+    "mqtt.payload_format_checked", config.limits.payload_format_checked, Kind::Flag, Restart,
+        "Refuses a message, or a will, whose Payload Format Indicator says UTF-8 when it is not, with Payload format \
+         invalid. Costs a look at every byte of such payloads.";
     "mqtt.subscriptions_max", config.limits.subscriptions_max, number(1, U32_MAX, "subscriptions"), Restart,
         "Subscriptions of one session.";
 
@@ -195,8 +213,20 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "Bytes of the retained messages that one shard keeps.";
 
     "storage.dir", config.storage_dir, Kind::Folder, Restart,
-        "The data folder, made if it is missing. Nothing is kept in it yet: with or without it everything is in memory and \
-         gone after a stop.";
+        "The data folder, made if it is missing: durable sessions with their subscriptions and messages, and retained \
+         messages. Without it everything is in memory and gone after a stop.";
+    "storage.sync", config.storage.sync, Kind::Choice(names::<Sync>), Restart,
+        "When what is acknowledged is on disk: before the acknowledgement leaves (always), within sync_interval_ms \
+         (interval), or when the kernel writes it (never). The latter two lose with a loss of power what was not written; \
+         none loses anything when the program crashes or is killed.";
+    "storage.sync_interval_ms", config.storage.sync_interval_ms, number(1, 3_600_000, "milliseconds"), Restart,
+        "The interval of sync = \"interval\".";
+    "storage.segment_bytes", config.storage.segment_bytes, size(1 << 20, 1 << 30), Restart,
+        "Size of one file of a log. A message of more than half of it is not kept for a durable session and not retained: \
+         the publisher is told Quota exceeded.";
+    "storage.limit_bytes", config.storage.limit_bytes, size(4 << 20, 1 << 50), Restart,
+        "Bytes that the log of one shard may take on disk, at least four segments. At the limit what would have to be kept \
+         is refused with Quota exceeded, and everything else goes on.";
 
     "log.level", log_level, Kind::Choice(names::<LevelFilter>), Live,
         "How much is logged. RINGTAIL_LOG in the environment beats it, and may name parts of the program, such as \

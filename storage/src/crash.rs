@@ -62,6 +62,8 @@ struct State {
 struct Faults {
     failing_syncs: u32,
     failing_writes: u32,
+    /// Reads until one fails.
+    reads_left: Option<u32>,
     write_bytes_max: Option<usize>,
     /// Calls that change something until everything fails.
     calls_left: Option<u64>,
@@ -211,6 +213,11 @@ impl CrashDisk {
         self.state().faults.failing_writes = count;
     }
 
+    /// After `count` more reads, one fails.
+    pub fn fail_read_after(&self, count: u32) {
+        self.state().faults.reads_left = Some(count);
+    }
+
     /// No write takes more than `bytes` bytes at once.
     pub fn shorten_writes(&self, bytes: usize) {
         self.state().faults.write_bytes_max = Some(bytes.max(1));
@@ -312,7 +319,11 @@ impl SegmentFile for CrashFile {
     }
 
     fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
+        match state.faults.reads_left.take() {
+            Some(0) => return Err(io::Error::other("this read fails")),
+            left => state.faults.reads_left = left.map(|left| left - 1),
+        }
         let part = state.files[self.file].current.get(at as usize..at as usize + buf.len());
         buf.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())

@@ -46,9 +46,15 @@ pub(crate) const MARK_BYTES: usize = record_bytes(MARK_BODY_BYTES);
 pub struct Kind(u8);
 
 impl Kind {
-    /// The kind of this number, or `None` outside 1 to 125. Const, so that a table of kinds can unwrap at compile time.
+    /// The kind of this number, or `None` outside 1 to 125.
     pub const fn new(number: u8) -> Option<Kind> {
         if number >= 1 && number < VOID { Some(Kind(number)) } else { None }
+    }
+
+    /// The kind of this number, which the compiler checks.
+    pub const fn of<const NUMBER: u8>() -> Kind {
+        const { assert!(NUMBER >= 1 && NUMBER < VOID, "a kind is a number from 1 to 125") };
+        Kind(NUMBER)
     }
 
     /// The number that was given to [`Kind::new`].

@@ -20,8 +20,8 @@
 //! use std::collections::BTreeMap;
 //! use ringtail_storage::{Kind, Log, LogOptions, Owner, Reach, Record, RecordRef};
 //!
-//! const SET: Kind = Kind::new(1).unwrap();
-//! const CLEARED: Kind = Kind::new(2).unwrap();
+//! const SET: Kind = Kind::of::<1>();
+//! const CLEARED: Kind = Kind::of::<2>();
 //!
 //! /// Values by key, and where in the log each stands.
 //! #[derive(Default)]

@@ -6,7 +6,7 @@ mod common;
 use common::{Subject, options, recover};
 use proptest::prelude::*;
 use ringtail_storage::crash::{CrashDisk, seeded};
-use ringtail_storage::{Acknowledge, LogOptions, Reach};
+use ringtail_storage::{Acknowledge, AppendError, LogOptions, Reach, Reserved};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -30,6 +30,23 @@ enum Step {
         budget: u32,
     },
     FailSync,
+    FailWrite,
+    /// Writes come up short from here on.
+    ShortWrites {
+        bytes: usize,
+    },
+    /// There is room for so many more segments on the disk.
+    RoomOnDisk {
+        segments: u64,
+    },
+    RetryRoom,
+    /// A record is announced and held back.
+    Reserve {
+        key: u64,
+        len: usize,
+    },
+    /// All that is held back comes.
+    AppendReserved,
     /// The process is killed and started again.
     Restart,
     /// The power fails and comes back.
@@ -49,6 +66,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Work),
         4 => (32..2000_u32).prop_map(|budget| Step::Clean { budget }),
         1 => Just(Step::FailSync),
+        1 => Just(Step::FailWrite),
+        1 => (1..100_usize).prop_map(|bytes| Step::ShortWrites { bytes }),
+        1 => prop_oneof![0..3_u64, 50..100_u64].prop_map(|segments| Step::RoomOnDisk { segments }),
+        1 => Just(Step::RetryRoom),
+        3 => (0..12_u64, 0..120_usize).prop_map(|(key, len)| Step::Reserve { key, len }),
+        1 => Just(Step::AppendReserved),
         1 => Just(Step::Restart),
         1 => Just(Step::PowerLoss),
     ];
@@ -60,6 +83,9 @@ fn run(steps: &[Step], options: LogOptions, sector_bytes: usize, seed: u64) -> R
     let mut choose = seeded(seed);
     let mut subject = Subject::new(CrashDisk::new(sector_bytes, seed), options);
     let mut slow: Vec<(usize, ringtail_storage::Commit<_>)> = Vec::new();
+    let mut held: Vec<(u64, usize, Reserved)> = Vec::new();
+    // Making good may use up what was reserved.
+    let mut rewritten = false;
     for (index, step) in steps.iter().enumerate() {
         let context = |e: String| format!("after step {index} {step:?}, seed {seed}: {e}");
         match step {
@@ -80,12 +106,29 @@ fn run(steps: &[Step], options: LogOptions, sector_bytes: usize, seed: u64) -> R
                 let _ = subject.log.clean_slice(*budget, &mut subject.keeper);
             }
             Step::FailSync => subject.disk.fail_syncs(1),
+            Step::FailWrite => subject.disk.fail_writes(1),
+            Step::ShortWrites { bytes } => subject.disk.shorten_writes(*bytes),
+            Step::RoomOnDisk { segments } => subject.disk.set_room_bytes(segments * options.segment_bytes),
+            Step::RetryRoom => subject.log.retry_room(),
+            Step::Reserve { key, len } => {
+                let len = (*len).min(subject.log.body_bytes_max() - 4);
+                held.extend(subject.log.reserve(len + 4).ok().map(|reserved| (*key, len, reserved)));
+            }
+            Step::AppendReserved => {
+                let full =
+                    held.drain(..).find_map(|(key, len, reserved)| subject.set_reserved(reserved, key, len).err());
+                if let Some(AppendError::Full { .. }) = full
+                    && !rewritten
+                {
+                    return Err(context("no room for what was reserved".to_owned()));
+                }
+            }
             Step::Restart => {
-                slow.clear();
+                (slow, held) = Default::default();
                 subject = go_on(&subject, subject.disk.kill(), options).map_err(context)?;
             }
             Step::PowerLoss if options.acknowledge == Acknowledge::Synced => {
-                slow.clear();
+                (slow, held) = Default::default();
                 subject = go_on(&subject, subject.disk.crash(&mut choose), options).map_err(context)?;
             }
             Step::PowerLoss => {}
@@ -98,6 +141,7 @@ fn run(steps: &[Step], options: LogOptions, sector_bytes: usize, seed: u64) -> R
         }
         crash(&subject, options, &mut choose).map_err(context)?;
         if subject.log.is_stopped() {
+            rewritten = true;
             if subject.log.rewrite_unsynced(&mut subject.keeper).is_ok() {
                 subject.acknowledge();
             }
@@ -109,6 +153,8 @@ fn run(steps: &[Step], options: LogOptions, sector_bytes: usize, seed: u64) -> R
 
 /// A new process on `disk`, which is what is left of the old one's. What it finds is as good as acknowledged: it acts on it.
 fn go_on(before: &Subject, disk: CrashDisk, options: LogOptions) -> Result<Subject, String> {
+    // A start after a crash can need a segment, and says so when there is no room for it.
+    disk.set_room_bytes(u64::MAX);
     before.check(&disk.kill(), options)?;
     Ok(Subject::new(disk, options))
 }
@@ -116,6 +162,7 @@ fn go_on(before: &Subject, disk: CrashDisk, options: LogOptions) -> Result<Subje
 /// Crashes in the way that the acknowledgements are to survive, and once more after the recovery.
 fn crash(subject: &Subject, options: LogOptions, choose: &mut dyn FnMut(usize) -> usize) -> Result<(), String> {
     let crashed = subject.disk.crash(choose);
+    crashed.set_room_bytes(u64::MAX);
     match options.acknowledge {
         Acknowledge::Synced => subject.check(&crashed, options).map(drop)?,
         Acknowledge::Written => {
@@ -123,7 +170,9 @@ fn crash(subject: &Subject, options: LogOptions, choose: &mut dyn FnMut(usize) -
             if !subject.states.iter().any(|(_, state)| *state == keeper.state) {
                 return Err("a loss of power left a state that never was".to_owned());
             }
-            subject.check(&subject.disk.kill(), options)?;
+            let killed = subject.disk.kill();
+            killed.set_room_bytes(u64::MAX);
+            subject.check(&killed, options)?;
         }
     }
     let again = crashed.crash(choose);
@@ -135,8 +184,14 @@ fn crash(subject: &Subject, options: LogOptions, choose: &mut dyn FnMut(usize) -
     Ok(())
 }
 
+/// So many schedules, or as many as the environment asks for.
+fn schedules(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").is_ok();
+    if asked { ProptestConfig::default() } else { ProptestConfig { cases, ..ProptestConfig::default() } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(schedules(1000))]
 
     #[test]
     fn every_acknowledged_operation_survives(
@@ -215,7 +270,7 @@ impl Exhaustive {
     }
 }
 
-/// Every history of four operations and every crash of it.
+/// Every history of five operations and every crash of it.
 #[test]
 fn small_histories_survive_every_crash() {
     let options = options(512);

@@ -4,7 +4,9 @@ mod common;
 
 use common::{SET, Subject, options, recover};
 use ringtail_storage::crash::{CrashDisk, seeded};
-use ringtail_storage::{Acknowledge, AppendError, CleanProgress, FullCause, LogOptions, Reach, StorageError};
+use ringtail_storage::{
+    Acknowledge, AppendError, CleanProgress, FullCause, LogOptions, Reach, ReadError, StorageError,
+};
 
 const SEGMENT_BYTES: u64 = 2048;
 
@@ -267,6 +269,26 @@ fn a_disk_that_stays_broken_stops_the_log_for_good() {
     survives(&subject, options(SEGMENT_BYTES));
 }
 
+/// What a rewrite left half done must not count as written when a commit comes back that was sent out before.
+#[test]
+fn a_commit_that_comes_back_after_a_failed_rewrite_proves_nothing() {
+    let acknowledge = Acknowledge::Written;
+    let log_options = LogOptions { staged_bytes_max: 200, acknowledge, ..options(SEGMENT_BYTES) };
+    let mut subject = Subject::new(CrashDisk::new(512, 1), log_options);
+    subject.work();
+    subject.set(1, 77).unwrap();
+    subject.set(2, 61).unwrap();
+    let mut late = subject.log.commit_target(Reach::Synced).unwrap();
+    let outcome = late.carry_out();
+    subject.disk.fail_writes(1);
+    assert!(!subject.commit(Reach::Written));
+    subject.disk.fail_syncs(1);
+    assert!(subject.log.rewrite_unsynced(&mut subject.keeper).is_err());
+    subject.log.committed(late, outcome).unwrap();
+    subject.acknowledge();
+    subject.check(&subject.disk.kill(), log_options).unwrap();
+}
+
 #[test]
 fn a_rewrite_that_finds_no_room_can_be_tried_again() {
     let mut subject = subject();
@@ -298,6 +320,48 @@ fn a_failed_write_within_an_append_stops_the_log() {
     survives(&subject, log_options);
 }
 
+/// A sector that cannot be read is an error with the file's path, and nothing is taken for lost.
+#[test]
+fn a_failed_read_is_reported_and_changes_nothing() {
+    let mut subject = subject();
+    for operation in 0..200 {
+        subject.set(operation.min(30), 60).unwrap();
+        assert!(subject.commit(Reach::Synced));
+        subject.work();
+    }
+    let mut scratch = Vec::new();
+    let at = subject.keeper.values[&19].at;
+    subject.disk.fail_read_after(0);
+    assert!(matches!(subject.log.read(at, &mut scratch), Err(ReadError::Io(_))));
+    subject.log.read(at, &mut scratch).unwrap();
+
+    assert!(subject.log.wants_cleaning());
+    subject.disk.fail_read_after(0);
+    let cleaned = subject.log.clean_slice(u32::MAX, &mut subject.keeper);
+    assert!(matches!(cleaned, Err(StorageError::Io { .. })));
+    assert!(!subject.log.is_stopped(), "what can be written still is");
+    subject.log.clean_slice(u32::MAX, &mut subject.keeper).unwrap();
+    subject.log.sync_now().unwrap();
+    subject.acknowledge();
+
+    let mut failed = 0;
+    loop {
+        let disk = subject.disk.kill();
+        disk.fail_read_after(failed);
+        match recover(&disk, options(SEGMENT_BYTES)) {
+            Err(StorageError::Io { path, .. }) => assert_eq!(path.extension(), Some("seg".as_ref())),
+            Err(e) => panic!("{e}"),
+            Ok((_, keeper, _)) => {
+                assert_eq!(keeper.state, subject.keeper.state);
+                break;
+            }
+        }
+        failed += 1;
+        subject.check(&disk, options(SEGMENT_BYTES)).unwrap();
+    }
+    assert!(failed > 5, "only {failed} reads");
+}
+
 #[test]
 fn where_written_is_enough_full_segments_are_synced_aside() {
     let log_options = LogOptions { acknowledge: Acknowledge::Written, ..options(SEGMENT_BYTES) };
@@ -312,6 +376,23 @@ fn where_written_is_enough_full_segments_are_synced_aside() {
     let kept = subject.disk.crash(&mut |_| 0);
     let (_, keeper, _) = recover(&kept, log_options).unwrap();
     assert!(keeper.values.len() > 50, "a loss of power costs the last segment only, not {}", 100 - keeper.values.len());
+}
+
+/// The segment that a start goes on in is synced when it is full, like any other.
+#[test]
+fn what_follows_a_start_is_synced_aside() {
+    let log_options = LogOptions { acknowledge: Acknowledge::Written, ..options(SEGMENT_BYTES) };
+    let mut subject = Subject::new(CrashDisk::new(512, 1), log_options);
+    subject.set(0, 60).unwrap();
+    assert!(subject.commit(Reach::Written));
+    let mut subject = Subject::new(subject.disk.kill(), log_options);
+    for key in 1..100 {
+        subject.set(key, 60).unwrap();
+        assert!(subject.commit(Reach::Written));
+        subject.work();
+    }
+    let (_, keeper, _) = recover(&subject.disk.crash(&mut |_| 0), log_options).unwrap();
+    assert!(keeper.values.len() > 50, "only {}", keeper.values.len());
 }
 
 #[test]

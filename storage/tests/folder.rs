@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ringtail_storage::{Access, DataFolder, Disk, Kind, Layout, Log, LogOptions, Reach, SegmentFile, StorageError};
 
-const KIND: Kind = Kind::new(3).unwrap();
+const KIND: Kind = Kind::of::<3>();
 
 fn options() -> LogOptions {
     LogOptions { segment_bytes: 64 << 10, limit_bytes: 16 << 20, ..LogOptions::default() }

@@ -59,6 +59,14 @@ impl At {
         }
     }
 
+    /// Stops the broker of its own, which must end cleanly.
+    pub(crate) fn stop(self) {
+        match self.place {
+            Where::Own(broker) => broker.stop(),
+            Where::Shared(_) => panic!("other cases use this broker"),
+        }
+    }
+
     pub(crate) fn is_v5(&self) -> bool {
         self.version == Version::V5
     }

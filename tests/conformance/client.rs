@@ -189,7 +189,7 @@ pub(crate) fn take_apart(mut bytes: &[u8]) -> Vec<Property> {
 }
 
 /// The value of a one-byte-length property section at the front of `bytes`.
-fn section(bytes: &[u8]) -> Vec<Property> {
+pub(crate) fn section(bytes: &[u8]) -> Vec<Property> {
     let Some((length, rest)) = bytes.split_first() else { return Vec::new() };
     assert_eq!(usize::from(*length), rest.len(), "a Property Length of the broker covers what is there");
     take_apart(rest)

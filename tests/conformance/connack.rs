@@ -77,6 +77,21 @@ conformance! {
         }
     }
 
+    // 5.0: [MQTT-3.1.2-28]
+    fn response_information_when_asked(at: V5) {
+        let at = at.own(|setup| setup.set("mqtt.response_prefix", "answers/to"));
+        let asking = at.connecting("client").with(&[0x19, 1]);
+        let (_client, connack) = at.connect(&asking);
+        assert_eq!(connack.property(0x1A), Some(&field(format!("answers/to/{}", at.id("client")))[..]));
+        for asked in [&[][..], &[0x19, 0]] {
+            let (_client, connack) = at.connect(&at.connecting("other").with(asked));
+            assert_eq!(connack.property(0x1A), None);
+        }
+        // A place with a wildcard in it would be none.
+        let (_client, connack) = at.connect(&at.connecting("wild+card").with(&[0x19, 1]));
+        assert_eq!(connack.property(0x1A), None);
+    }
+
     // 5.0: [MQTT-3.1.2-24], [MQTT-3.2.2-19], [MQTT-3.2.2-20]
     fn connack_fits_the_client(at: V5) {
         // Five bytes are the least that a CONNACK takes.

@@ -31,6 +31,7 @@ mod malformed;
 mod properties;
 mod publish;
 mod redelivery;
+mod refusals;
 mod retained;
 mod session;
 mod shared;

@@ -32,6 +32,31 @@ fn until_the_end(member: &mut Raw) -> Vec<String> {
 }
 
 conformance! {
+    /// The specification leaves the choice of the member to the server, and the server to its operator.
+    // 5.0: [MQTT-4.8.2-4]
+    fn strategies(at: V5) {
+        for strategy in ["round_robin", "random", "sticky", "hash_publisher", "hash_topic", "least_inflight"] {
+            println!("{strategy}");
+            let at = at.own(|setup| setup.set("mqtt.shared_strategy", strategy));
+            let mut members = members(&at, 3, 1);
+            members.iter_mut().for_each(|member| member.subscribe(&at.topic("end"), 1));
+            let mut publisher = at.publisher();
+            for n in 0..30 {
+                publisher.publish(at.message("a", n.to_string()));
+            }
+            publisher.publish(at.message("end", "end"));
+            let came: Vec<usize> = members.iter_mut().map(|member| until_the_end(member).len()).collect();
+            assert_eq!(came.iter().sum::<usize>(), 30, "{came:?}");
+            match strategy {
+                "sticky" | "hash_publisher" | "hash_topic" => assert!(came.contains(&30), "{came:?}"),
+                // Nobody had acknowledged anything; or each had its turn, with the shards in their turns before.
+                "round_robin" | "least_inflight" if at.shards == 1 => assert_eq!(came, [10, 10, 10]),
+                "round_robin" => assert!(!came.contains(&0), "{came:?}"),
+                _ => {}
+            }
+        }
+    }
+
     // 5.0: [MQTT-4.8.2-1], [MQTT-4.8.2-2]
     fn share_names(at: Both) {
         let failure = if at.is_v5() { 0x8F } else { 0x80 };

@@ -93,6 +93,27 @@ conformance! {
         client.ping();
     }
 
+    /// A copy for each subscription that matches, where the operator prefers that.
+    // 5.0: [MQTT-3.3.4-2]
+    fn a_copy_for_each_overlapping_subscription(at: V5) {
+        let at = at.own(|setup| setup.set("mqtt.overlapping_copies", true));
+        let mut client = at.client("client");
+        for (id, filter, qos) in [(1, "#", 1), (2, "a/+", 2), (3, "a/b", 0)] {
+            client.send(subscribe_with(1, &[0x0B, id], &[(&at.topic(filter), qos)]));
+            client.expect(SUBACK);
+        }
+        at.publisher().publish(at.message("a/b", "x"));
+        let mut copies: Vec<(Vec<u8>, u8)> = (0..3)
+            .map(|_| {
+                let publish = client.message();
+                (publish.subscription_ids(), publish.qos)
+            })
+            .collect();
+        copies.sort();
+        assert_eq!(copies, [(vec![1], 1), (vec![2], 1), (vec![3], 0)]);
+        client.ping();
+    }
+
     // 5.0: [MQTT-3.3.4-3], [MQTT-3.3.4-4]
     fn subscription_identifiers(at: V5) {
         let mut client = at.client("client");

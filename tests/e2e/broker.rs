@@ -2,6 +2,7 @@
 
 use crate::program::Program;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ const OTHER_BROKER: &str = "RINGTAIL_E2E_BROKER";
 pub(crate) struct Setup {
     shards: usize,
     settings: Vec<(&'static str, String)>,
+    folder: Option<PathBuf>,
 }
 
 pub(crate) struct Broker {
@@ -26,6 +28,12 @@ impl Setup {
     /// Gives a setting its value.
     pub(crate) fn set(mut self, key: &'static str, value: impl ToString) -> Self {
         self.settings.push((key, value.to_string()));
+        self
+    }
+
+    /// Keeps the sessions and messages in a folder.
+    pub(crate) fn keep_in(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
         self
     }
 
@@ -44,6 +52,9 @@ impl Setup {
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
+        if let Some(folder) = &self.folder {
+            command.arg("--data").arg(folder);
+        }
         let mut program = Program::start(&mut command);
         let address = program.wait_for(|line| line.strip_prefix("listening on tcp://").map(|at| at.parse().unwrap()));
         program.wait_for(|line| (line == "ready").then_some(()));
@@ -58,6 +69,9 @@ impl Setup {
             "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n",
             address.port()
         );
+        if let Some(folder) = &self.folder {
+            lines += &format!("persistence true\npersistence_location {}/\n", folder.display());
+        }
         if std::env::var_os("USER").is_none_or(|user| user == "root") {
             lines += "user root\n";
         }
@@ -71,7 +85,7 @@ impl Setup {
 
 impl Broker {
     pub(crate) fn with(shards: usize) -> Setup {
-        Setup { shards, settings: Vec::new() }
+        Setup { shards, settings: Vec::new(), folder: None }
     }
 
     /// A broker with the defaults.
@@ -93,6 +107,19 @@ impl Broker {
         let status = std::fs::read_to_string(status).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    /// Stops the broker cleanly.
+    pub(crate) fn stop(mut self) {
+        self.stop_cleanly();
+    }
+
+    /// Kills the broker as a crash would.
+    pub(crate) fn kill(mut self) {
+        if let Some(program) = self.program.take() {
+            program.signal("KILL");
+            program.finish();
+        }
     }
 
     fn stop_cleanly(&mut self) {

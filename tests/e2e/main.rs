@@ -9,6 +9,7 @@ mod program;
 #[allow(dead_code, reason = "shared with the conformance tests")]
 mod raw;
 
+mod durable;
 mod hostile;
 mod mosquitto;
 mod rumqtt;

@@ -291,6 +291,7 @@ impl Worker {
             | Event::Arrived { .. }
             | Event::HandoverFailed { .. }
             | Event::Rung
+            | Event::Wrote { .. }
             | Event::Synced { .. } => {}
         }
     }

@@ -21,7 +21,7 @@ pub struct Accepted<'a> {
     /// The Client Identifier that the server chose, where the client gave none [MQTT-3.2.2-16].
     pub assigned_client_id: Option<&'a str>,
     /// The Authentication Data that ends an enhanced authentication, whose method is the one of CONNECT; empty where
-    /// there is none. `None` when the broker does not know the method.
+    /// there is none. `None` when the broker ran no method.
     pub authentication_data: Option<&'a [u8]>,
 }
 
@@ -62,13 +62,11 @@ impl Extras {
     fn of(connect: &Connect<'_>, limits: &Limits) -> Option<Box<Self>> {
         let properties = &connect.properties;
         let aliases = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_outbound_max);
-        let method = properties.authentication_method;
-        if connect.version != ProtocolVersion::V5 || (aliases == 0 && method.is_none()) {
+        if connect.version != ProtocolVersion::V5 || aliases == 0 {
             return None;
         }
         Some(Box::new(Self {
-            outbound_aliases: (aliases > 0).then(|| OutboundAliases::new(aliases)), // [MQTT-3.1.2-27]
-            authentication_method: method.map(Into::into),
+            outbound_aliases: Some(OutboundAliases::new(aliases)), // [MQTT-3.1.2-27]
             ..Self::default()
         }))
     }
@@ -81,10 +79,14 @@ fn write_connack(
     limits: &Limits,
     out: &mut Outbox,
 ) -> Result<(), ReasonCode> {
+    let response_information = response_information(connect, accepted, limits);
     let connack = ConnAck {
         session_present: accepted.session_present,
         reason: ReasonCode::Success,
-        properties: properties(connect, accepted, settings, limits),
+        properties: Properties {
+            response_information: response_information.as_deref(),
+            ..properties(connect, accepted, settings, limits)
+        },
     };
     let bytes = out.bytes_mut();
     let start = bytes.len();
@@ -94,6 +96,15 @@ fn write_connack(
         return Err(ReasonCode::PacketTooLarge); // [MQTT-3.1.2-24]
     }
     Ok(())
+}
+
+/// A place among the topics for the client alone, if it asks for one [MQTT-3.1.2-28].
+fn response_information(connect: &Connect<'_>, accepted: &Accepted<'_>, limits: &Limits) -> Option<String> {
+    let prefix = limits.response_prefix.as_deref()?;
+    let client_id = accepted.assigned_client_id.unwrap_or(connect.client_id);
+    // With a wildcard in it, the place would be no topic.
+    let is_asked = connect.properties.request_response_information == Some(true);
+    (is_asked && !client_id.contains(['+', '#'])).then(|| format!("{prefix}/{client_id}"))
 }
 
 /// What the server offers, where it differs from what the client takes for granted.

@@ -1,14 +1,15 @@
 //! A message of the router's for this client: sent, queued, or dropped for a reason.
 
+use super::Session;
 use super::kept::{Kept, awaiting};
-use super::outgoing::{Outgoing, ShapeOf, remaining_expiry_s};
+use super::outgoing::{Outgoing, ShapeOf, append_payload, remaining_expiry_s};
 use super::progress::Progress;
-use super::pump::{append_payload, write_aliased, write_head};
-use super::{Extras, Session};
+use super::pump::{write_aliased, write_head};
 use crate::codec::PublishHead;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::outbox::Outbox;
-use crate::packet::{PacketId, ProtocolVersion, QoS};
+use crate::packet::{PacketId, QoS};
 use crate::time::Millis;
 use std::rc::Rc;
 
@@ -121,7 +122,7 @@ impl Session {
         Delivered::Sent { sequence }
     }
 
-    fn keep(&mut self, message: Option<Rc<crate::message::Message>>, options: &DeliverOptions<'_>) -> Kept {
+    fn keep(&mut self, message: Option<Rc<Message>>, options: &DeliverOptions<'_>) -> Kept {
         let sequence_low = self.next_sequence as u32;
         self.next_sequence += 1;
         Kept {
@@ -148,7 +149,25 @@ impl Session {
     }
 
     /// Appends a PUBLISH; false if it is too large for the client.
+    #[inline]
     fn write_outgoing(
+        &mut self,
+        outgoing: &mut Outgoing<'_>,
+        options: &DeliverOptions<'_>,
+        packet_id: Option<PacketId>,
+        now: Millis,
+        out: &mut Outbox,
+    ) -> bool {
+        if self.extras.is_none() && options.subscription_ids.is_empty() {
+            let shape = ShapeOf { qos: options.qos, retain: options.retain, packet_id };
+            return outgoing.write(shape, &self.client(), now, out);
+        }
+        self.write_apart(outgoing, options, packet_id, now, out)
+    }
+
+    /// Appends a PUBLISH that is this client's alone: with Subscription Identifiers or a Topic Alias.
+    #[inline(never)]
+    fn write_apart(
         &mut self,
         outgoing: &mut Outgoing<'_>,
         options: &DeliverOptions<'_>,
@@ -158,17 +177,6 @@ impl Session {
     ) -> bool {
         let client = self.client();
         let DeliverOptions { qos, retain, subscription_ids } = *options;
-        let aliases = match &mut self.extras {
-            Some(extras) => {
-                let Extras { outbound_aliases, .. } = &mut **extras;
-                outbound_aliases.as_mut()
-            }
-            None => None,
-        };
-        let plain = subscription_ids.is_empty() || client.version != ProtocolVersion::V5;
-        if plain && aliases.is_none() {
-            return outgoing.write(ShapeOf { qos, retain, packet_id }, &client, now, out);
-        }
         let message = outgoing.message();
         let head = PublishHead {
             dup: false,
@@ -182,6 +190,7 @@ impl Session {
             subscription_identifiers: subscription_ids,
             payload_bytes: message.payload.len(),
         };
+        let aliases = self.extras.as_mut().and_then(|extras| extras.outbound_aliases.as_mut());
         let written = match aliases {
             Some(aliases) => write_aliased(head, outgoing.topic_hash(), aliases, &client, out),
             None => write_head(&head, &client, out),

@@ -32,6 +32,9 @@ impl PendingWill {
             return Err(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-13]
         }
         super::publish::check_levels(will.topic_name, limits)?;
+        if let Some(reason) = super::publish::refusal(will.topic_name, &will.properties, will.payload, limits) {
+            return Err(reason);
+        }
         Self::new(will).map(Some)
     }
 
@@ -111,16 +114,19 @@ pub enum Timeout {
 }
 
 impl Session {
-    /// Says good-bye to a v5 client; before 5.0 the server has no such packet. `reason_string` is left out if the
-    /// packet would be too large for the client [MQTT-3.14.2-3].
-    pub fn disconnect(&mut self, reason: ReasonCode, reason_string: Option<&str>, out: &mut Outbox) {
+    /// Says good-bye to a v5 client; before 5.0 the server has no such packet. The Reason String is left out if the
+    /// client wants none, or if the packet would be too large for it [MQTT-3.14.2-3]; then the Server Reference too.
+    pub fn disconnect(&mut self, reason: ReasonCode, server_reference: Option<&str>, out: &mut Outbox) {
         if !self.connected || self.settings.version != ProtocolVersion::V5 {
             return;
         }
         let bytes = out.bytes_mut();
         let start = bytes.len();
-        for reason_string in [reason_string, None] {
-            let properties = Properties { reason_string, ..Properties::default() };
+        let explanation = self.explanation(reason);
+        for (reason_string, server_reference) in
+            [(explanation, server_reference), (None, server_reference), (None, None)]
+        {
+            let properties = Properties { reason_string, server_reference, ..Properties::default() };
             let packet = Packet::Disconnect(Box::new(ReasonPacket { reason, properties }));
             let encoded = codec::encode(&packet, ProtocolVersion::V5, bytes);
             if encoded.is_ok() && bytes.len() - start <= self.settings.maximum_packet_size_bytes as usize {
@@ -128,6 +134,11 @@ impl Session {
             }
             bytes.truncate(start);
         }
+    }
+
+    /// The Reason String of an error, for a client that wants problem information.
+    pub(super) fn explanation(&self, reason: ReasonCode) -> Option<&'static str> {
+        (self.settings.problem_information && reason.is_error()).then(|| reason.explanation())
     }
 
     /// The connection has gone. Decides what becomes of the will: discarded after a Normal disconnection
@@ -154,6 +165,13 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Millis {
         if self.connected { self.keep_alive_until() } else { self.will_at().min(self.expires_at()) }
+    }
+
+    /// The client may have sent something that was not read, because it is held back: its Keep Alive begins anew.
+    pub fn restart_keep_alive(&mut self, now: Millis) {
+        if self.connected {
+            self.since = now;
+        }
     }
 
     /// The time is `now`; see [`Session::poll_timeout`].

@@ -81,7 +81,6 @@ const _: () = assert!(size_of::<Session>() <= 136, "an idle session is to cost w
 struct Extras {
     inbound_aliases: InboundAliases,
     outbound_aliases: Option<OutboundAliases>,
-    authentication_method: Option<Box<str>>,
 }
 
 impl Session {

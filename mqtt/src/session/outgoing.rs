@@ -4,7 +4,8 @@
 //!   packet = head (fixed header, topic name, packet identifier, properties) + payload
 //!            `-- once for each shape (version, QoS, RETAIN), then copied     `-- copied, or shared when large
 //! ```
-//! Only the heads are kept, so that no payload is copied twice.
+//! A payload of some hundred bytes stays with its head, so that a subscriber costs one copy; a longer one is not copied
+//! to be copied again.
 
 use super::alias::topic_hash;
 use crate::codec::PublishHead;
@@ -20,6 +21,9 @@ const SHAPES: usize = 2 * 3 * 2;
 /// Heads of this many bytes are kept between messages; a larger buffer, of a message with long properties, is given back.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// Payloads of at most this many bytes stay with their heads.
+const WHOLE_PAYLOAD_BYTES: usize = 256;
+
 /// The scratch space for the heads of one message at a time; a shard reuses one for all.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -32,6 +36,7 @@ pub struct Encoder {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Shape {
+    /// The head, and the payload if it is short, in `heads`.
     start: u32,
     end: u32,
     /// Where the Packet Identifier stands, from `start`.
@@ -103,22 +108,19 @@ impl<'a> Outgoing<'a> {
         let Shape { start, end, packet_id_at, .. } = self.encoder.shapes[index];
         let head = &self.encoder.heads[start as usize..end as usize];
         let payload = self.message.payload;
+        let payload = if payload.len() <= WHOLE_PAYLOAD_BYTES { &[] } else { payload };
         if head.len() + payload.len() > client.packet_bytes_max as usize {
             return false; // [MQTT-3.1.2-24]
         }
         let bytes = out.bytes_mut();
         let at = bytes.len();
-        let copied = payload.len() < SHARE_PAYLOAD_BYTES;
-        bytes.reserve(head.len() + if copied { payload.len() } else { 0 });
         bytes.extend_from_slice(head);
         if let Some(packet_id) = shape.packet_id {
             let at = at + packet_id_at as usize;
             bytes[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
         }
-        if copied {
-            bytes.extend_from_slice(payload);
-        } else {
-            out.push_payload(self.shared());
+        if !payload.is_empty() {
+            append_payload(payload, || self.shared(), out);
         }
         true
     }
@@ -140,6 +142,9 @@ impl<'a> Outgoing<'a> {
         let heads = &mut self.encoder.heads;
         let start = heads.len();
         let Ok(packet_id_at) = head.encode(version, heads) else { return false };
+        if self.message.payload.len() <= WHOLE_PAYLOAD_BYTES {
+            heads.extend_from_slice(self.message.payload);
+        }
         // A packet is at most 256 MiB and there are twelve shapes; a second of delay adds one more.
         let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(heads.len())) else { return false };
         let packet_id_at = packet_id_at.map_or(0, |at| at as u32 - start);
@@ -162,6 +167,16 @@ pub(super) struct ShapeOf {
 pub(super) struct Client {
     pub(super) version: ProtocolVersion,
     pub(super) packet_bytes_max: u32,
+}
+
+/// Appends a payload that belongs to the head before it: copied, or by reference when it is large.
+#[inline]
+pub(super) fn append_payload<'a>(payload: &[u8], shared: impl FnOnce() -> &'a Rc<Message>, out: &mut Outbox) {
+    if payload.len() < SHARE_PAYLOAD_BYTES {
+        out.bytes_mut().extend_from_slice(payload);
+    } else {
+        out.push_payload(shared());
+    }
 }
 
 /// What is left of the Message Expiry Interval [MQTT-3.3.2-6].

@@ -6,7 +6,7 @@ use crate::codec::encode_ack;
 use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::outbox::Outbox;
-use crate::packet::{PacketId, PacketType, ProtocolVersion, Publish, QoS};
+use crate::packet::{PacketId, PacketType, ProtocolVersion, Publish, PublishProperties, QoS};
 use crate::qos::Receiving;
 use crate::reason::ReasonCode;
 use crate::time::Millis;
@@ -60,8 +60,20 @@ impl Session {
         now: Millis,
         out: &mut Outbox,
     ) -> Action<'p> {
-        self.inbound(publish, limits, now, out)
-            .map_or_else(Action::Close, |inbound| inbound.map_or(Action::None, Action::Publish))
+        let inbound = match self.inbound(publish, limits, now, out) {
+            Ok(Some(inbound)) => inbound,
+            Ok(None) => return Action::None,
+            Err(reason) => return Action::Close(reason),
+        };
+        match refusal(inbound.message().topic_name, &publish.properties, publish.payload, limits) {
+            None => Action::Publish(inbound),
+            Some(reason) => {
+                if let Some(packet_id) = publish.packet_id {
+                    self.accept(packet_id, publish.qos, reason, out);
+                }
+                Action::Refused(reason)
+            }
+        }
     }
 
     /// The message of a PUBLISH, or `None` if it was routed before.
@@ -142,6 +154,24 @@ impl Session {
         let full = ledger.taken() >= maximum || ledger.pending_len() >= usize::from(u16::MAX);
         if full { Err(ReasonCode::ReceiveMaximumExceeded) } else { Ok(()) }
     }
+}
+
+/// The level under which the server alone publishes (4.7.2).
+const SERVER_TOPICS: &str = "$SYS/";
+
+/// Why a message of a client, or its will, goes to nobody although the packet is in order.
+pub(super) fn refusal(
+    topic_name: &str,
+    properties: &PublishProperties<'_>,
+    payload: &[u8],
+    limits: &Limits,
+) -> Option<ReasonCode> {
+    if topic_name.starts_with(SERVER_TOPICS) {
+        return Some(ReasonCode::NotAuthorized);
+    }
+    // Whoever says that the payload is text has said that it is UTF-8 (3.3.2.3.2, 3.1.3.2.3).
+    let is_text = limits.payload_format_checked && properties.payload_format_indicator == Some(true);
+    (is_text && str::from_utf8(payload).is_err()).then_some(ReasonCode::PayloadFormatInvalid)
 }
 
 /// The limits' say about a topic name, over what the codec has checked.

@@ -3,18 +3,17 @@
 use super::Session;
 use super::alias::{OutboundAlias, OutboundAliases, topic_hash};
 use super::kept::Kept;
-use super::outgoing::{Client, remaining_expiry_s};
+use super::outgoing::{Client, append_payload, remaining_expiry_s};
 use super::progress::Progress;
 use super::queue::is_expired;
 use crate::codec::{PublishHead, encode_ack};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::outbox::{Outbox, SHARE_PAYLOAD_BYTES};
+use crate::outbox::Outbox;
 use crate::packet::{PacketId, PacketType};
 use crate::qos::Sending;
 use crate::reason::ReasonCode;
 use crate::time::Millis;
-use std::rc::Rc;
 
 /// What a call of [`Session::pump`] moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,12 +162,4 @@ pub(super) fn write_aliased(
 pub(super) fn write_head(head: &PublishHead<'_>, client: &Client, out: &mut Outbox) -> bool {
     head.encoded_bytes(client.version) <= client.packet_bytes_max as usize // [MQTT-3.1.2-24]
         && head.encode(client.version, out.bytes_mut()).is_ok()
-}
-
-pub(super) fn append_payload<'a>(payload: &[u8], shared: impl FnOnce() -> &'a Rc<Message>, out: &mut Outbox) {
-    if payload.len() < SHARE_PAYLOAD_BYTES {
-        out.bytes_mut().extend_from_slice(payload);
-    } else {
-        out.push_payload(shared());
-    }
 }

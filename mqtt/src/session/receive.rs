@@ -4,10 +4,12 @@ use super::outbound::Step;
 use super::progress::Progress;
 use super::publish::Inbound;
 use super::{Session, Ticket};
-use crate::codec::{encode_ack, encode_pingresp};
+use crate::codec::{self, encode_ack, encode_pingresp};
 use crate::limits::Limits;
 use crate::outbox::Outbox;
-use crate::packet::{Ack, Packet, PacketId, PacketType, ProtocolVersion, QoS, ReasonPacket, Subscribe, Unsubscribe};
+use crate::packet::{
+    Ack, AckProperties, Packet, PacketId, PacketType, ProtocolVersion, QoS, ReasonPacket, Subscribe, Unsubscribe,
+};
 use crate::qos::Acknowledged;
 use crate::reason::ReasonCode;
 use crate::time::Millis;
@@ -20,13 +22,16 @@ pub enum Action<'p> {
     None,
     /// Route this message, and above QoS 0 call [`Session::accept`] or [`Session::accept_later`] for it.
     Publish(Inbound<'p>),
+    /// Nothing but to count it: a PUBLISH goes to nobody for this reason. The client was told, above QoS 0.
+    Refused(ReasonCode),
     /// Subscribe, and send SUBACK.
     Subscribe(Subscribe<'p>),
     /// Unsubscribe, and send UNSUBACK.
     Unsubscribe(Unsubscribe<'p>),
     /// An acknowledgement made room for messages that wait: call [`Session::pump`], now or once for several packets.
     Pump,
-    /// Go on with an enhanced authentication; the method is the one of CONNECT [MQTT-4.12.1-1].
+    /// Give this to the connection's [`Authentication`](crate::authentication::Authentication); without one it is a
+    /// protocol error [MQTT-4.12.0-7].
     Auth(&'p ReasonPacket<'p>),
     /// The client is leaving: [`Session::detach`] with [`super::DetachCause::ClientDisconnect`], then close.
     Disconnect {
@@ -81,7 +86,7 @@ impl Session {
             Packet::Subscribe(subscribe) => Action::Subscribe(*subscribe),
             Packet::Unsubscribe(unsubscribe) => Action::Unsubscribe(*unsubscribe),
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect, limits),
-            Packet::Auth(auth) => self.on_auth(auth),
+            Packet::Auth(auth) => Action::Auth(auth),
             // A second CONNECT [MQTT-3.1.0-2]; nothing else is left that a client may send.
             _ => Action::Close(ReasonCode::ProtocolError),
         }
@@ -151,14 +156,6 @@ impl Session {
         Action::Disconnect { with_will, reason: disconnect.reason }
     }
 
-    fn on_auth<'p>(&mut self, auth: &'p ReasonPacket<'p>) -> Action<'p> {
-        let method = self.extras.as_ref().and_then(|extras| extras.authentication_method.as_deref());
-        if method.is_none() || method != auth.properties.authentication_method {
-            return Action::Close(ReasonCode::ProtocolError); // [MQTT-4.12.0-7], [MQTT-4.12.1-1]
-        }
-        Action::Auth(auth)
-    }
-
     /// The broker has decided about a PUBLISH of QoS 1 or 2 at once: PUBACK or PUBREC, in its turn. A reason of 0x80 or
     /// above refuses the message, which a 3.x client cannot be told: it gets the same acknowledgement [MQTT-3.3.5-2].
     pub fn accept(&mut self, packet_id: PacketId, qos: QoS, reason: ReasonCode, out: &mut Outbox) {
@@ -166,7 +163,7 @@ impl Session {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce if self.ledger.as_ref().is_none_or(|ledger| ledger.pending_len() == 0) => {
                 if self.connected {
-                    encode_ack(PacketType::PubAck, packet_id, reason, self.settings.version, out.bytes_mut());
+                    self.answer(PacketType::PubAck, packet_id, reason, out);
                 }
             }
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
@@ -193,21 +190,50 @@ impl Session {
     }
 
     fn acknowledge_due(&mut self, out: &mut Outbox) {
-        let Some(ledger) = &mut self.ledger else { return };
-        while let Some(due) = ledger.next_due() {
+        while let Some(due) = self.ledger.as_mut().and_then(|ledger| ledger.next_due()) {
             if due.answer {
                 let packet_type = match due.qos {
                     QoS::ExactlyOnce => PacketType::PubRec,                   // [MQTT-4.3.3-8]
                     QoS::AtLeastOnce | QoS::AtMostOnce => PacketType::PubAck, // [MQTT-4.3.2-4]
                 };
-                encode_ack(packet_type, due.packet_id, due.reason, self.settings.version, out.bytes_mut());
+                self.answer(packet_type, due.packet_id, due.reason, out);
             }
         }
         self.free_ledger();
     }
 
+    /// PUBACK or PUBREC. One that refuses says why, unless the client wants no problem information [MQTT-3.1.2-29] or the
+    /// packet would be too large for it [MQTT-3.4.2-2], [MQTT-3.5.2-2].
+    #[inline]
+    fn answer(&self, packet_type: PacketType, packet_id: PacketId, reason: ReasonCode, out: &mut Outbox) {
+        if reason.is_error()
+            && self.settings.version == ProtocolVersion::V5
+            && self.refuse(packet_type, packet_id, reason, out)
+        {
+            return;
+        }
+        encode_ack(packet_type, packet_id, reason, self.settings.version, out.bytes_mut());
+    }
+
+    /// False when the refusal cannot be explained.
+    #[cold]
+    fn refuse(&self, packet_type: PacketType, packet_id: PacketId, reason: ReasonCode, out: &mut Outbox) -> bool {
+        let Some(explanation) = self.explanation(reason) else { return false };
+        let properties = AckProperties { reason_string: Some(explanation), ..AckProperties::default() };
+        let ack = Ack { packet_id, reason, properties };
+        let packet = if packet_type == PacketType::PubRec { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
+        let bytes = out.bytes_mut();
+        let start = bytes.len();
+        let encoded = codec::encode(&packet, ProtocolVersion::V5, bytes);
+        let fits = encoded.is_ok() && bytes.len() - start <= self.settings.maximum_packet_size_bytes as usize;
+        if !fits {
+            bytes.truncate(start);
+        }
+        fits
+    }
+
     /// Drops the ledger when there is nothing in it.
-    fn free_ledger(&mut self) {
+    pub(super) fn free_ledger(&mut self) {
         if self.ledger.as_ref().is_some_and(|ledger| ledger.is_empty()) {
             self.ledger = None;
         }

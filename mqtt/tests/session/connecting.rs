@@ -120,23 +120,16 @@ fn an_authentication_method_that_the_broker_did_not_run_is_refused() {
     assert_eq!(properties.authentication_data, Some(&b"proof"[..]));
 }
 
-fn auth(authentication_method: &'static str) -> Packet<'static> {
-    let properties = Properties { authentication_method: Some(authentication_method), ..Properties::default() };
-    Packet::Auth(Box::new(ReasonPacket { reason: ReasonCode::ReAuthenticate, properties }))
-}
-
-/// [MQTT-4.12.0-7], [MQTT-4.12.1-1]
 #[test]
-fn auth_needs_the_method_of_connect() {
+fn auth_is_given_to_the_caller_when_a_client_may_send_it() {
+    let auth = |reason| {
+        let properties = Properties { authentication_method: Some("SCRAM"), ..Properties::default() };
+        Packet::Auth(Box::new(ReasonPacket { reason, properties }))
+    };
     let mut rig = Rig::v5();
-    assert_eq!(rig.violation(auth("SCRAM")), ReasonCode::ProtocolError);
-
-    let mut rig = Rig::new();
-    let method = Properties { authentication_method: Some("SCRAM"), ..Properties::default() };
-    let accepted = Accepted { authentication_data: Some(b""), ..Accepted::default() };
-    rig.connect_as(&connect_with(method), &accepted).expect("accepted");
-    assert!(matches!(rig.receive(auth("SCRAM")), Action::Auth(_)));
-    assert_eq!(rig.violation(auth("OTHER")), ReasonCode::ProtocolError);
+    assert!(matches!(rig.receive(auth(ReasonCode::ReAuthenticate)), Action::Auth(_)));
+    assert!(matches!(rig.receive(auth(ReasonCode::ContinueAuthentication)), Action::Auth(_)));
+    assert_eq!(rig.violation(auth(ReasonCode::Success)), ReasonCode::ProtocolError);
 }
 
 /// [MQTT-3.1.2-24]
@@ -183,22 +176,30 @@ fn disconnect_of_the_server_is_for_v5_alone() {
     assert!(rig.out.is_empty());
 
     let mut rig = Rig::v5();
-    rig.session.disconnect(ReasonCode::ServerBusy, Some("later, please"), &mut rig.out);
+    rig.session.disconnect(ReasonCode::UseAnotherServer, Some("elsewhere"), &mut rig.out);
     let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
-    assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerBusy, Some("later, please")));
+    assert_eq!(packet.reason, ReasonCode::UseAnotherServer);
+    assert_eq!(packet.properties.reason_string, Some(ReasonCode::UseAnotherServer.explanation()));
+    assert_eq!(packet.properties.server_reference, Some("elsewhere"));
 }
 
 /// [MQTT-3.14.2-3]
 #[test]
-fn a_reason_string_that_does_not_fit_is_left_out() {
+fn a_reason_string_that_does_not_fit_or_is_not_wanted_is_left_out() {
     let limits = Limits { receive_maximum: u16::MAX, topic_alias_maximum: 0, ..Limits::default() };
-    let mut rig = Rig { limits, ..Rig::new() };
-    let small = Properties { maximum_packet_size_bytes: Some(10), ..Properties::default() };
-    rig.connect(&connect_with(small)).expect("accepted");
-    rig.sent();
-    rig.session.disconnect(ReasonCode::ServerBusy, Some("later, please"), &mut rig.out);
-    let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
-    assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerBusy, None));
+    let small = |bytes| Properties { maximum_packet_size_bytes: Some(bytes), ..Properties::default() };
+    let unwanted = Properties { request_problem_information: Some(false), ..Properties::default() };
+    for (properties, server_reference) in
+        [(small(10), None), (small(20), Some("elsewhere")), (unwanted, Some("elsewhere"))]
+    {
+        let mut rig = Rig { limits: limits.clone(), ..Rig::new() };
+        rig.connect(&connect_with(properties)).expect("accepted");
+        rig.sent();
+        rig.session.disconnect(ReasonCode::ServerMoved, Some("elsewhere"), &mut rig.out);
+        let Packet::Disconnect(packet) = rig.sent_one() else { panic!("DISCONNECT") };
+        assert_eq!((packet.reason, packet.properties.reason_string), (ReasonCode::ServerMoved, None));
+        assert_eq!(packet.properties.server_reference, server_reference);
+    }
 }
 
 /// What an operator of a million idle clients pays for each, allocator's rounding aside.

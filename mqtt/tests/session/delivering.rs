@@ -257,6 +257,22 @@ fn the_expiry_is_written_anew_when_time_passes_during_a_delivery() {
     }
 }
 
+/// Short payloads are copied with their heads, longer ones after them, large ones not at all.
+#[test]
+fn a_payload_of_any_length_comes_whole() {
+    let mut rig = Rig::v5();
+    for bytes in [0, 1, 256, 257, SHARE_PAYLOAD_BYTES - 1, SHARE_PAYLOAD_BYTES] {
+        let payload = "x".repeat(bytes);
+        for subscription_ids in [&[][..], &[1]] {
+            let options = DeliverOptions { qos: QoS::AtLeastOnce, retain: false, subscription_ids };
+            let _ = rig.deliver_as(message(&payload), &options);
+            let Packet::Publish(publish) = rig.sent_one() else { panic!("PUBLISH") };
+            assert_eq!(publish.payload, payload.as_bytes());
+            rig.answers(puback(publish.packet_id.map_or(0, NonZeroU16::get)));
+        }
+    }
+}
+
 #[test]
 fn a_large_payload_is_shared() {
     let payload = "x".repeat(SHARE_PAYLOAD_BYTES);

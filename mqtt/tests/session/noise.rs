@@ -114,12 +114,12 @@ impl World {
                 let _ = self.session.pump(&self.limits, self.now, &mut self.out);
             }
             Action::Close(reason) => {
-                self.session.disconnect(reason, Some("noise"), &mut self.out);
+                self.session.disconnect(reason, Some("elsewhere"), &mut self.out);
                 self.check_sent();
                 self.detach(DetachCause::Lost);
             }
             Action::Disconnect { with_will, .. } => self.detach(DetachCause::ClientDisconnect { with_will }),
-            Action::None | Action::Subscribe(_) | Action::Unsubscribe(_) | Action::Auth(_) => {}
+            Action::None | Action::Refused(_) | Action::Subscribe(_) | Action::Unsubscribe(_) | Action::Auth(_) => {}
         }
     }
 

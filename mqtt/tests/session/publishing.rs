@@ -93,7 +93,7 @@ fn a_refused_message_frees_its_identifier() {
     for _ in 0..2 {
         rig.routed(publish(QoS::ExactlyOnce, 6));
         rig.session.accept(id(6), QoS::ExactlyOnce, ReasonCode::NotAuthorized, &mut rig.out);
-        assert_eq!(rig.sent(), [Packet::PubRec(ack(6, ReasonCode::NotAuthorized))]);
+        assert_eq!(rig.sent(), [Packet::PubRec(refusal(6, ReasonCode::NotAuthorized))]);
     }
 }
 
@@ -106,6 +106,20 @@ fn a_refused_message_gives_its_place_back() {
         rig.routed(publish(qos, 1));
         let ticket = rig.session.accept_later(id(1), qos);
         rig.committed(ticket, ReasonCode::QuotaExceeded);
+    }
+}
+
+/// [MQTT-3.1.2-29], [MQTT-3.4.2-2], [MQTT-3.5.2-2]
+#[test]
+fn a_refusal_is_explained_to_who_wants_it_and_has_room() {
+    let unwanted = Properties { request_problem_information: Some(false), ..Properties::default() };
+    let small = Properties { maximum_packet_size_bytes: Some(20), ..Properties::default() };
+    for properties in [unwanted, small] {
+        let mut rig = Rig::connected(connect_with(properties));
+        rig.session.accept(id(1), QoS::AtLeastOnce, ReasonCode::NotAuthorized, &mut rig.out);
+        rig.session.accept(id(2), QoS::ExactlyOnce, ReasonCode::NotAuthorized, &mut rig.out);
+        let refused = |packet_id| ack(packet_id, ReasonCode::NotAuthorized);
+        assert_eq!(rig.sent(), [Packet::PubAck(refused(1)), Packet::PubRec(refused(2))]);
     }
 }
 
@@ -144,7 +158,7 @@ fn acknowledgements_leave_in_the_order_of_the_publishes() {
     rig.committed(first, ReasonCode::Success);
     assert_eq!(rig.sent(), [puback(1), pubrec(2), puback(3)]);
     rig.committed(fourth, ReasonCode::QuotaExceeded);
-    assert_eq!(rig.sent(), [Packet::PubAck(ack(4, ReasonCode::QuotaExceeded))]);
+    assert_eq!(rig.sent(), [Packet::PubAck(refusal(4, ReasonCode::QuotaExceeded))]);
 }
 
 /// A message that waits for its commit is not routed again, and its PUBREC comes with the commit, also on the

@@ -237,6 +237,12 @@ pub(crate) fn ack(packet_id: u16, reason: ReasonCode) -> Ack<'static> {
     Ack { packet_id: id(packet_id), reason, properties: AckProperties::default() }
 }
 
+/// An acknowledgement that refuses, and says why.
+pub(crate) fn refusal(packet_id: u16, reason: ReasonCode) -> Ack<'static> {
+    let properties = AckProperties { reason_string: Some(reason.explanation()), ..AckProperties::default() };
+    Ack { packet_id: id(packet_id), reason, properties }
+}
+
 pub(crate) fn puback(packet_id: u16) -> Packet<'static> {
     Packet::PubAck(ack(packet_id, ReasonCode::Success))
 }

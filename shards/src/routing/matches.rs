@@ -17,6 +17,7 @@ pub struct Matches {
     heads: BinaryHeap<Reverse<Head>>,
     gathered: Vec<Subscriber>,
     subscription_ids: Vec<u32>,
+    copy_each: bool,
 }
 
 /// A message for one session, whatever number of its subscriptions matched [MQTT-3.3.4-2].
@@ -39,6 +40,12 @@ struct Head {
 }
 
 impl Matches {
+    /// With `copy_each` a session gets a delivery for each of its subscriptions that matched, not one for all.
+    #[must_use]
+    pub fn new(copy_each: bool) -> Self {
+        Self { copy_each, ..Self::default() }
+    }
+
     /// True when nothing matched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -51,7 +58,8 @@ impl Matches {
         &self.lists
     }
 
-    /// Calls `deliver` once for each session that has a matching subscription, in rising order. A subscription with No
+    /// Calls `deliver` once for each session that has a matching subscription, in rising order, or once for each such
+    /// subscription (see [`Matches::new`]), which 5.0 leaves to the server (3.3.4). A subscription with No
     /// Local does not count for `publisher` [MQTT-3.8.3-3].
     ///
     /// `subscriptions` is what [`Subscriptions::matches`] was called on, unchanged since.
@@ -66,6 +74,11 @@ impl Matches {
             [one] => {
                 let blocks = subscriptions.list(*one).into_iter().flat_map(List::blocks);
                 blocks.flatten().for_each(|subscriber| deliver_one(subscriber, publisher, &mut deliver));
+            }
+            several if self.copy_each => {
+                for list in several.iter().filter_map(|list| subscriptions.list(*list)) {
+                    list.blocks().flatten().for_each(|subscriber| deliver_one(subscriber, publisher, &mut deliver));
+                }
             }
             several => {
                 let lists = several.iter().filter_map(|list| subscriptions.list(*list));

@@ -37,10 +37,11 @@ mod trie;
 mod words;
 
 pub use announcement::Announcement;
+pub(crate) use filters::has_wildcards;
 pub use hash::{Seed, hash_topic};
 pub use matches::{Delivery, Matches};
 pub use remote::{GroupShards, Remote};
-pub use retained::{Cursor, Full, Retained};
+pub use retained::{Cursor, Full, Retained, Slice};
 pub use shared::{GroupId, Joined, Shared};
 pub use strategy::Strategy;
 pub use subscribers::{OptionBits, Subscriber};

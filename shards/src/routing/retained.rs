@@ -8,6 +8,7 @@ use ringtail_mqtt::time::Millis;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -20,6 +21,15 @@ pub enum Full {
     /// No room for so many bytes.
     #[error("the most bytes of retained messages are kept already")]
     Bytes,
+}
+
+/// How much one slice of a scan takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// Topics that are looked at.
+    pub topics_max: usize,
+    /// Bytes of the messages found ([`Message::memory_bytes`]) from which on no more is looked for.
+    pub bytes_max: usize,
 }
 
 /// Where a scan or a sweep goes on: after a topic.
@@ -41,9 +51,9 @@ struct Topic(Text<38>);
 
 const _: () = assert!(size_of::<Topic>() == 40);
 
-/// The retained messages, in the order of their topics.
-pub struct Retained {
-    messages: BTreeMap<Topic, Rc<Message>>,
+/// The retained messages, in the order of their topics, each with a note of the owner's.
+pub struct Retained<N = ()> {
+    messages: BTreeMap<Topic, Kept<N>>,
     bytes: u64,
     /// How many of them expire at some time.
     expiring: usize,
@@ -51,7 +61,13 @@ pub struct Retained {
     bytes_max: u64,
 }
 
-impl Retained {
+/// A message, and what the owner notes about its topic.
+struct Kept<N> {
+    message: Rc<Message>,
+    note: N,
+}
+
+impl<N: Default> Retained<N> {
     /// An empty store of at most so many messages and bytes ([`Message::memory_bytes`]).
     #[must_use]
     pub fn new(messages_max: u64, bytes_max: u64) -> Self {
@@ -76,13 +92,13 @@ impl Retained {
         self.bytes
     }
 
-    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5], which is returned. That an empty payload
-    /// means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
+    /// Keeps `message` in place of the one that its topic had [MQTT-3.3.1-5]; the topic keeps its note, which is returned.
+    /// That an empty payload means [`Retained::remove`] [MQTT-3.3.1-6] is the caller's to see.
     ///
     /// # Errors
     /// [`Full`]; the topic's old message stays.
-    pub fn set(&mut self, message: Rc<Message>) -> Result<Option<Rc<Message>>, Full> {
-        let old_bytes = self.messages.get(message.topic_name().as_bytes()).map(|old| old.memory_bytes() as u64);
+    pub fn set(&mut self, message: Rc<Message>) -> Result<&mut N, Full> {
+        let old_bytes = self.messages.get(message.topic_name().as_bytes()).map(|old| old.message.memory_bytes() as u64);
         if old_bytes.is_none() && self.messages.len() as u64 >= self.messages_max {
             return Err(Full::Messages);
         }
@@ -92,34 +108,46 @@ impl Retained {
         }
         self.bytes = bytes;
         self.expiring += usize::from(expires(&message));
-        let old = self.messages.insert(Topic(message.topic_name().as_bytes().into()), message);
-        self.expiring -= usize::from(old.as_deref().is_some_and(expires));
-        Ok(old)
+        let kept = match self.messages.entry(Topic(message.topic_name().as_bytes().into())) {
+            Entry::Vacant(entry) => entry.insert(Kept { message, note: N::default() }),
+            Entry::Occupied(entry) => {
+                let kept = entry.into_mut();
+                self.expiring -= usize::from(expires(&kept.message));
+                kept.message = message;
+                kept
+            }
+        };
+        Ok(&mut kept.note)
+    }
+
+    /// The note of a topic, whether its message has expired or not.
+    pub fn note_mut(&mut self, topic_name: &str) -> Option<(&Rc<Message>, &mut N)> {
+        self.messages.get_mut(topic_name.as_bytes()).map(|kept| (&kept.message, &mut kept.note))
     }
 
     /// Removes the message of a topic [MQTT-3.3.1-6].
-    pub fn remove(&mut self, topic_name: &str) -> Option<Rc<Message>> {
-        let old = self.messages.remove(topic_name.as_bytes())?;
-        self.bytes -= old.memory_bytes() as u64;
-        self.expiring -= usize::from(expires(&old));
-        Some(old)
+    pub fn remove(&mut self, topic_name: &str) -> Option<(Rc<Message>, N)> {
+        let Kept { message, note } = self.messages.remove(topic_name.as_bytes())?;
+        self.bytes -= message.memory_bytes() as u64;
+        self.expiring -= usize::from(expires(&message));
+        Some((message, note))
     }
 
     /// The message of a topic, unless it has expired.
     #[must_use]
     pub fn get(&self, topic_name: &str, now: Millis) -> Option<&Rc<Message>> {
-        self.messages.get(topic_name.as_bytes()).filter(|message| message.expires_at > now)
+        self.messages.get(topic_name.as_bytes()).map(|kept| &kept.message).filter(|message| message.expires_at > now)
     }
 
-    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, looking at no more than
-    /// `slice_max` topics; what it returns is where to go on, `None` at the end. Between two slices messages may be set
-    /// and removed: what stays is found once.
+    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, for one slice; what it
+    /// returns is where to go on, `None` at the end. Between two slices messages may be set and removed: what stays is
+    /// found once.
     #[must_use]
     pub fn scan(
         &self,
         filter: &str,
         cursor: Option<&Cursor>,
-        slice_max: usize,
+        slice: Slice,
         now: Millis,
         mut found: impl FnMut(&Rc<Message>),
     ) -> Option<Cursor> {
@@ -127,22 +155,34 @@ impl Retained {
             self.get(filter, now).into_iter().for_each(found);
             return None;
         }
+        let mut bytes = 0;
         if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
             // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
-            self.get(parent, now).into_iter().for_each(&mut found);
+            if let Some(message) = self.get(parent, now) {
+                found(message);
+                bytes += message.memory_bytes();
+                // A slice of its own when it is large: the topics below it are greater.
+                if bytes >= slice.bytes_max {
+                    return Some(Cursor(parent.as_bytes().into()));
+                }
+            }
         }
         let prefix = literal_prefix(filter).as_bytes();
-        let start = cursor.map_or(Bound::Included(prefix), Cursor::after);
+        let start = cursor.filter(|cursor| *cursor.0 >= *prefix).map_or(Bound::Included(prefix), Cursor::after);
         let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
         let mut last = None;
-        for (topic, message) in range.by_ref().take(slice_max.max(1)) {
+        for (topic, Kept { message, .. }) in range.by_ref().take(slice.topics_max.max(1)) {
             // [MQTT-4.7.2-1]
             let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");
             if !spared && message.expires_at > now && filter_matches(filter.as_bytes(), topic.as_bytes()) {
                 found(message);
+                bytes += message.memory_bytes();
             }
             last = Some(topic);
+            if bytes >= slice.bytes_max {
+                break;
+            }
         }
         range.next().and(last).map(Cursor::at)
     }
@@ -155,7 +195,7 @@ impl Retained {
         cursor: Option<&Cursor>,
         slice_max: usize,
         now: Millis,
-        mut expired: impl FnMut(Rc<Message>),
+        mut expired: impl FnMut((Rc<Message>, N)),
     ) -> Option<Cursor> {
         if self.expiring == 0 {
             return None;
@@ -164,7 +204,7 @@ impl Retained {
         let mut range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut gone = Vec::new();
         let mut last = None;
-        for (topic, message) in range.by_ref().take(slice_max.max(1)) {
+        for (topic, Kept { message, .. }) in range.by_ref().take(slice_max.max(1)) {
             if message.expires_at <= now {
                 gone.push(Rc::clone(message));
             }

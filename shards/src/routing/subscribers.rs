@@ -17,6 +17,18 @@ impl OptionBits {
     const NO_LOCAL: u8 = 1 << 2;
     const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
 
+    /// The byte.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The options of a byte that [`OptionBits::bits`] gave; `None` for one that stands for none.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        if bits & Self::QOS != Self::QOS && bits >> 4 <= 2 { Some(Self(bits)) } else { None }
+    }
+
     /// The highest QoS that a message is delivered with.
     #[inline]
     #[must_use]

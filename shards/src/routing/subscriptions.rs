@@ -116,11 +116,16 @@ impl Subscriptions {
         self.filters.text(filter.0)
     }
 
+    /// The number of a filter that has subscribers.
+    #[must_use]
+    pub fn find(&self, filter: &str) -> Option<FilterId> {
+        self.filters.find(filter).map(FilterId)
+    }
+
     /// True when a session has a subscription to a filter.
     #[must_use]
     pub fn contains(&self, filter: &str, session: u32) -> bool {
-        let filter = self.filters.find(filter).map(FilterId);
-        filter.is_some_and(|filter| self.subscriber(filter, session).is_some())
+        self.find(filter).is_some_and(|filter| self.subscriber(filter, session).is_some())
     }
 
     /// A session's subscription to a filter.

@@ -4,12 +4,33 @@
 //! buffer (the outbox borrows one from the pool when there is something to say).
 
 use crate::arena::Arena;
+use crate::shard::fence::HeldBack;
 use crate::shard::pool::Pool;
 use crate::wire::Slot;
 use ringtail_mqtt::outbox::Outbox;
 use ringtail_mqtt::packet::ProtocolVersion;
 use ringtail_mqtt::time::Millis;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A client's address, as far as it is shown: smaller than a `SocketAddr`, so that a connection fits two cache lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: address.ip(), port: address.port() }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.ip, self.port).fmt(f)
+    }
+}
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +68,18 @@ pub(crate) struct Connection {
     pub deadline: Millis,
     /// The session it is bound to while [`Phase::Live`].
     pub session: u32,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// The start of a packet whose end has not come.
     pub partial: Vec<u8>,
     pub outbox: Outbox,
+    /// What may not leave before a barrier of the log is open.
+    pub held_back: Option<Box<HeldBack>>,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 128, "an idle connection costs what this struct costs");
 
 impl Connection {
-    pub(crate) fn new(slot: Slot, peer: SocketAddr, deadline: Millis) -> Self {
+    pub(crate) fn new(slot: Slot, peer: Peer, deadline: Millis) -> Self {
         Self {
             slot,
             phase: Phase::Connecting,
@@ -73,6 +96,7 @@ impl Connection {
             peer,
             partial: Vec::new(),
             outbox: Outbox::default(),
+            held_back: None,
         }
     }
 }

@@ -18,7 +18,8 @@ impl Core {
     pub(crate) fn disconnect(&mut self, number: u32, reason: ReasonCode, cause: DetachCause) {
         if let Some((entry, outbox)) = self.local.live(number) {
             tracing::debug!(client_id = entry.session.client_id(), ?reason, "disconnected");
-            entry.session.disconnect(reason, None, outbox);
+            let elsewhere = self.config.server_reference.as_deref().filter(|_| names_another_server(reason));
+            entry.session.disconnect(reason, elsewhere, outbox);
             self.detach(number, cause);
         }
         self.drain(number);
@@ -29,6 +30,9 @@ impl Core {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         if connection.phase == Phase::Closing {
             return;
+        }
+        if std::mem::take(&mut connection.held) {
+            self.holds.forget(number);
         }
         connection.phase = Phase::Draining;
         connection.partial = Vec::new();
@@ -47,6 +51,8 @@ impl Core {
         if let Some(will) = detached.will {
             self.publish_will(&will);
         }
+        // After the will, which is not to be missing in both places.
+        self.note_session(session);
         if detached.ends_now {
             self.end_session(session);
         } else {
@@ -57,23 +63,13 @@ impl Core {
 
     /// Ends a session: its subscriptions go, and a will that was still waiting is published [MQTT-3.1.3-9].
     pub(crate) fn end_session(&mut self, session: u32) {
-        let Some(mut entry) = self.local.sessions.remove(session) else { return };
+        let Some(mut entry) = self.local.sessions.retire(session) else { return };
         self.scans.forget(session);
-        for membership in std::mem::take(&mut entry.memberships) {
-            self.local.counters.subscriptions -= 1;
-            let announcement = match membership {
-                Membership::Filter(filter) => self
-                    .subscriptions
-                    .remove(filter, session)
-                    .and_then(|removed| removed.announce)
-                    .map(Announcement::Remove),
-                Membership::Group(group) => self.shared.leave(group, session),
-            };
-            announcement.into_iter().for_each(|announcement| self.announce(&announcement));
-        }
+        self.end_memberships(session, std::mem::take(&mut entry.memberships));
         if let Some(will) = entry.session.end(self.local.now) {
             self.publish_will(&will);
         }
+        self.forget_session(entry.log);
     }
 
     /// Its shared subscriptions learn that a session has got, or lost, its connection.
@@ -110,4 +106,9 @@ impl Core {
             self.post(shard, Mail::Announce(Box::new(announcement.clone())));
         }
     }
+}
+
+/// True for the reasons that a Server Reference belongs to (4.11).
+pub(crate) fn names_another_server(reason: ReasonCode) -> bool {
+    matches!(reason, ReasonCode::UseAnotherServer | ReasonCode::ServerMoved)
 }

@@ -4,6 +4,7 @@
 //! (nobody connected, or window and outbox full) passes it on; when no shard has an able member, the message is queued for
 //! one that is there, or that will be back.
 
+use crate::journal::Lane;
 use crate::shard::Core;
 use crate::shard::mail::{GroupForwarded, Mail, Publisher};
 use crate::shard::publish::Origin;
@@ -29,6 +30,8 @@ struct ToGroup<'a> {
     topic_hash: u64,
     publisher: Option<Publisher>,
     passed_over: ShardSet,
+    /// Times that other shards have passed it on.
+    passes: u8,
 }
 
 impl Core {
@@ -46,7 +49,7 @@ impl Core {
         let publisher = origin.map(|o| o.publisher);
         for pick in groups.drain(..) {
             self.give_to_group(
-                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default() },
+                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default(), passes: 0 },
                 pick,
             );
         }
@@ -98,20 +101,30 @@ impl Core {
             topic_hash: to.topic_hash,
             group: pick.group,
             choice: pick.choice,
+            passes: to.passes,
             passed_over: to.passed_over,
-            last_resort,
+            last_resort: last_resort || usize::from(to.passes) >= Lane::PASSES_MAX,
             publisher: to.publisher,
         };
         self.local.counters.publish_forwarded += 1;
-        self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos);
+        if self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos) {
+            // The shard may pass it on to any other.
+            self.note_sent(
+                pick.shard,
+                Lane::passed(to.passes.into()),
+                !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
+            );
+        }
     }
 
     /// Another shard picked this one.
-    pub(crate) fn take_group_forwarded(&mut self, forwarded: GroupForwarded) {
-        let GroupForwarded { message, topic_hash, group, choice, passed_over, last_resort, publisher } = forwarded;
+    pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
+        self.begin_publication();
+        let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher } =
+            forwarded;
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
-        let to = ToGroup { message: &message, topic_hash, publisher, passed_over };
+        let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };
         if last_resort {
             if !self.deliver_to_member(to.message, pick, true) {
                 self.local.counters.dropped_no_member += 1;
@@ -119,6 +132,7 @@ impl Core {
         } else {
             self.give_to_group(to, pick);
         }
+        self.answer_publication(from, Lane::passed(passes.into()), publisher);
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),
@@ -133,7 +147,7 @@ impl Core {
         let member = shared.pick(
             group,
             pick.choice,
-            |session| queue || local.can_take(session, message.qos),
+            |session| queue && local.sessions.get(session).is_some() || local.can_take(session, message.qos),
             |session| local.sessions.get(session).map_or(u32::MAX, |entry| entry.session.inflight_len() as u32),
         );
         let Some(member) = member else { return false };
@@ -144,6 +158,7 @@ impl Core {
             subscription_ids: if member.subscription_id == 0 { &[] } else { &ids },
         };
         local.deliver(member.session, &mut Outgoing::new(*message, encoder), &options);
+        local.end_message();
         true
     }
 }

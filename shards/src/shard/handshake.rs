@@ -2,6 +2,7 @@
 
 use super::{Arriving, Core, Request};
 use crate::shard::connection::Phase;
+use crate::shard::ending::names_another_server;
 use crate::shard::inbound::Flow;
 use crate::shard::mail::{HandOver, Mail};
 use crate::shard::sessions::NONE;
@@ -19,26 +20,20 @@ impl Core {
             connection.version = connect.version;
             connection.bridge = connect.bridge;
         }
-        if connect.properties.authentication_method.is_some() {
-            // [MQTT-4.12.0-1]: before anything happens to a session that is there.
-            self.refuse_connect(number, ReasonCode::BadAuthenticationMethod);
+        // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
+        if connect.client_id.is_empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start {
+            self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid, Some(connect));
             return Flow::Stop;
         }
-        if connect.client_id.is_empty() {
-            // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
-            if connect.version != ProtocolVersion::V5 && !connect.clean_start {
-                self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid);
-                return Flow::Stop;
-            }
-            let assigned = self.assign_client_id();
-            return self.accept_connect(number, connect, Some(&assigned));
+        let home = if connect.client_id.is_empty() { self.id } else { self.home_of(connect.client_id) };
+        if home != self.id {
+            self.hand_over(number, home, bytes);
+            return Flow::Stop;
         }
-        let home = self.home_of(connect.client_id);
-        if home == self.id {
-            return self.accept_connect(number, connect, None);
+        match connect.properties.authentication_method {
+            Some(method) => self.start_authentication(number, connect, method, bytes),
+            None => self.accept_connect(number, connect, None),
         }
-        self.hand_over(number, home, bytes);
-        Flow::Stop
     }
 
     /// A client identifier that nobody has, of this shard [MQTT-3.1.3-6], [MQTT-3.2.2-16].
@@ -51,15 +46,23 @@ impl Core {
         }
     }
 
-    fn accept_connect(&mut self, number: u32, connect: &Connect<'_>, assigned: Option<&str>) -> Flow {
+    /// Binds the client to its session. `authentication_data` ends an enhanced authentication, if there was one.
+    pub(crate) fn accept_connect(
+        &mut self,
+        number: u32,
+        connect: &Connect<'_>,
+        authentication_data: Option<&[u8]>,
+    ) -> Flow {
         if self.stopping {
-            self.refuse_connect(number, ReasonCode::ServerShuttingDown);
+            self.refuse_connect(number, self.reason_of_stop(ReasonCode::ServerUnavailable), Some(connect));
             return Flow::Stop;
         }
+        let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
+        let assigned = assigned.as_deref();
         let client_id = assigned.unwrap_or(connect.client_id);
         let found = self.local.sessions.find(client_id);
         if found.is_none() && self.local.sessions.len() >= self.config.sessions_max as usize {
-            self.refuse_connect(number, ReasonCode::QuotaExceeded);
+            self.refuse_connect(number, ReasonCode::QuotaExceeded, Some(connect));
             return Flow::Stop;
         }
         if let Some(session) = found {
@@ -74,8 +77,7 @@ impl Core {
         }
         let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
         self.bind(number, session);
-        let accepted =
-            Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data: None };
+        let accepted = Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data };
         let now = self.local.now;
         let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
         let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
@@ -84,14 +86,14 @@ impl Core {
                 self.local.count_pumped(pumped);
                 self.file_timer(session);
                 self.set_members_online(session, true);
-                Flow::Continue
+                self.keep_session(session)
             }
             Err(reason) => {
                 self.unbind(number);
                 if found.is_none() {
                     self.local.sessions.remove(session);
                 }
-                self.refuse_connect(number, reason);
+                self.refuse_connect(number, reason, Some(connect));
                 Flow::Stop
             }
         }
@@ -119,32 +121,55 @@ impl Core {
         self.disconnect(number, ReasonCode::SessionTakenOver, DetachCause::Lost);
     }
 
-    /// Answers a CONNECT with a refusal and closes.
-    fn refuse_connect(&mut self, number: u32, reason: ReasonCode) {
+    /// What a client is told when the server stops: where else to go, or `otherwise`.
+    pub(crate) fn reason_of_stop(&self, otherwise: ReasonCode) -> ReasonCode {
+        match self.config.server_reference {
+            Some(_) if self.config.server_moved => ReasonCode::ServerMoved,
+            Some(_) => ReasonCode::UseAnotherServer,
+            None => otherwise,
+        }
+    }
+
+    /// Answers a CONNECT with a refusal and closes. The refusal is explained as far as `connect`, where it is known, says
+    /// that the client wants it and takes it [MQTT-3.2.2-19].
+    pub(crate) fn refuse_connect(&mut self, number: u32, reason: ReasonCode, connect: Option<&Connect<'_>>) {
         let Some(connection) = self.local.connections.get(number) else { return };
         tracing::debug!(shard = self.id, peer = %connection.peer, ?reason, "CONNECT refused");
         self.local.counters.connections_refused_connect += 1;
         let version = connection.version;
-        let refusal = ConnAck { session_present: false, reason, properties: Properties::default() };
+        let elsewhere = self.config.server_reference.as_deref().filter(|_| names_another_server(reason));
+        let wants = |connect: &&Connect<'_>| connect.properties.request_problem_information != Some(false);
+        let explanation = connect.filter(wants).map(|_| reason.explanation());
+        let size_max = connect.map_or(0, |connect| connect.properties.maximum_packet_size_bytes.unwrap_or(u32::MAX));
         if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool) {
-            // A CONNACK without properties always fits.
-            let _ = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, outbox.bytes_mut());
+            let bytes = outbox.bytes_mut();
+            let start = bytes.len();
+            for (reason_string, server_reference) in [(explanation, elsewhere), (None, elsewhere), (None, None)] {
+                bytes.truncate(start);
+                let properties = Properties { reason_string, server_reference, ..Properties::default() };
+                let refusal = ConnAck { session_present: false, reason, properties };
+                let encoded = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, bytes);
+                if encoded.is_ok() && bytes.len() - start <= size_max as usize {
+                    break;
+                }
+            }
         }
         self.drain(number);
     }
 
     /// A first packet that is no proper CONNECT: answered where there is a version to answer in, else closed without a word.
-    pub(crate) fn refuse_deadlinetes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
+    pub(crate) fn refuse_first_bytes(&mut self, number: u32, error: &DecodeError, bytes: &[u8]) {
         let version = match error {
             // A client of a version that nobody knows is told in the words of 3.1.1 [MQTT-3.1.2-2].
             DecodeError::UnsupportedProtocolVersion => Some(ProtocolVersion::V3_1_1),
+            _ if self.is_authenticating(number) => Some(ProtocolVersion::V5),
             _ => codec::connect_version(bytes).filter(|version| *version == ProtocolVersion::V5),
         };
         let Some(version) = version else { return self.drain(number) };
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.version = version;
         }
-        self.refuse_connect(number, ReasonCode::from(error));
+        self.refuse_connect(number, ReasonCode::from(error), None);
     }
 
     fn hand_over(&mut self, number: u32, to: u8, bytes: &[u8]) {
@@ -186,7 +211,7 @@ impl Core {
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.phase = Phase::Connecting;
         }
-        self.refuse_connect(number, ReasonCode::ServerBusy);
+        self.refuse_connect(number, ReasonCode::ServerBusy, None);
     }
 
     fn arrive(&mut self, slot: Slot, hand_over: &HandOver) {

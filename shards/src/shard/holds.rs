@@ -8,6 +8,7 @@ use crate::ShardSet;
 use crate::shard::connection::Phase;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::{Core, Request};
+use ringtail_mqtt::packet::Packet;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct Holds {
     held: Vec<Hold>,
     /// Full subscribers, and since when they are.
     full: HashMap<u32, Millis>,
+    /// Publishers on other shards that were asked to wait, and when.
+    told: HashMap<Publisher, Millis>,
     /// When the holds were reviewed last: once a millisecond is enough.
     reviewed: Millis,
 }
@@ -45,7 +48,18 @@ enum Until {
 
 impl Holds {
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.full.is_empty()
+        self.held.is_empty() && self.full.is_empty() && self.told.is_empty()
+    }
+
+    /// How many connections are held.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The connection has ended.
+    pub(crate) fn forget(&mut self, connection: u32) {
+        self.held.retain(|hold| hold.connection != connection);
     }
 
     /// When the turn must look again although nothing happens.
@@ -58,7 +72,9 @@ impl Core {
     /// Holds the connection back if what it published met a full subscriber of this shard or a full ring.
     pub(crate) fn hold_for_full(&mut self, number: u32) {
         self.hold_for_mesh(number);
-        if let Some(session) = self.worth_waiting_for(number) {
+        if let Some(session) = self.worth_waiting_for(number)
+            && !self.must_be_read(number)
+        {
             self.hold(number, Until::Room { session });
         }
     }
@@ -73,14 +89,31 @@ impl Core {
 
     /// Asks another shard to hold its publisher back if its message met a full subscriber here.
     pub(crate) fn hold_remote_for_full(&mut self, publisher: Publisher) {
-        if self.worth_waiting_for(u32::MAX).is_some() {
-            self.post(publisher.shard, Mail::Hold(publisher));
+        if self.worth_waiting_for(u32::MAX).is_none() {
+            return;
+        }
+        // Once for each hold, however many of its messages are under way.
+        let now = self.local.now;
+        let publisher = Publisher { packet_id: None, ..publisher };
+        let told = self.holds.told.insert(publisher, now);
+        match told.filter(|told| now < told.plus_ms(REMOTE_HOLD_MS)) {
+            Some(told) => drop(self.holds.told.insert(publisher, told)),
+            None => drop(self.post(publisher.shard, Mail::Hold(publisher))),
         }
     }
 
     /// Another shard's subscriber cannot keep up with this connection.
     pub(crate) fn take_hold(&mut self, publisher: Publisher) {
-        self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
+        if !self.must_be_read(publisher.connection) {
+            self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
+        }
+    }
+
+    /// True for a client whose acknowledgements somebody may be waiting for: messages wait for it, and holding it would keep
+    /// them waiting. Two clients that publish to each other would wait for each other.
+    fn must_be_read(&self, number: u32) -> bool {
+        let session = self.local.connections.get(number).and_then(|c| self.local.sessions.get(c.session));
+        session.is_some_and(|entry| entry.session.has_backlog())
     }
 
     /// One of the subscribers that were found full and is within its grace time. The grace of all of them begins now, so
@@ -101,6 +134,17 @@ impl Core {
         if !self.port.congested().is_empty() {
             self.hold(number, Until::Mesh);
         }
+    }
+
+    /// Before a packet that is announced to all shards: holds the client while the rings are full, so that announcements,
+    /// which must not be lost, do not pile up beside them. True when the packet has to wait.
+    pub(crate) fn hold_before(&mut self, number: u32, packet: &Packet<'_>) -> bool {
+        let announced = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
+        if !announced || self.port.congested().is_empty() {
+            return false;
+        }
+        self.hold(number, Until::Mesh);
+        true
     }
 
     /// True while the subscriber is within its grace time.
@@ -131,28 +175,52 @@ impl Core {
         let mut full = std::mem::take(&mut self.holds.full);
         full.retain(|session, _| self.local.is_connected(*session) && !self.local.has_room(*session));
         self.holds.full = full;
-        let mut held = std::mem::take(&mut self.holds.held);
+        let told_since = self.local.now;
+        self.holds.told.retain(|_, told| told_since < told.plus_ms(REMOTE_HOLD_MS));
+        let held = std::mem::take(&mut self.holds.held);
         let mut released = Vec::new();
-        held.retain(|hold| {
-            let wait = match hold.until {
-                Until::Room { session } => self.holds.full.contains_key(&session) && self.is_worth_waiting_for(session),
-                Until::Time(at) => self.local.now < at,
-                Until::Answers => self
-                    .local
-                    .connections
-                    .get(hold.connection)
-                    .is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max / 2),
-                Until::Mesh => self.port.congested() != ShardSet::default(),
-            };
-            if !wait && let Some(connection) = self.local.connections.get_mut(hold.connection) {
-                connection.held = false;
+        for hold in held {
+            if self.must_wait(&hold) {
+                self.holds.held.push(hold);
+            } else {
                 released.push(hold.connection);
             }
-            wait
-        });
-        self.holds.held = held;
+        }
         for number in released {
-            self.resume(number);
+            self.release(number);
+        }
+    }
+
+    fn must_wait(&mut self, hold: &Hold) -> bool {
+        match hold.until {
+            Until::Room { session } => {
+                self.holds.full.contains_key(&session)
+                    && self.is_worth_waiting_for(session)
+                    && !self.must_be_read(hold.connection)
+            }
+            Until::Time(at) => self.local.now < at && !self.must_be_read(hold.connection),
+            Until::Answers => self
+                .local
+                .connections
+                .get(hold.connection)
+                .is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max / 2),
+            Until::Mesh => self.port.congested() != ShardSet::default(),
+        }
+    }
+
+    fn release(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        connection.held = false;
+        let session = connection.session;
+        self.hears_from(session);
+        self.resume(number);
+    }
+
+    /// What a client that is held has sent is not known, so it counts as heard from.
+    pub(crate) fn hears_from(&mut self, session: u32) {
+        let now = self.local.now;
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            entry.session.restart_keep_alive(now);
         }
     }
 }

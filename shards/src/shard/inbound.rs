@@ -9,13 +9,17 @@ use crate::shard::publish::Origin;
 use crate::shard::{Core, Request};
 use ringtail_mqtt::codec::{self, DecodeError, Frame};
 use ringtail_mqtt::limits::Limits;
-use ringtail_mqtt::packet::{Packet, PacketId, QoS};
+use ringtail_mqtt::packet::{Packet, PacketId, PacketType, QoS};
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::{Action, DetachCause, Inbound};
 
 /// The largest CONNECT: five fields of 64 KiB each (client id, will topic, will message, user name, password), and as much
 /// again for properties.
 const CONNECT_BYTES_MAX: u32 = 640 << 10;
+
+/// The largest packet of a client other than PUBLISH: what it asks for is done in one turn, so a SUBSCRIBE with 10,000 filters
+/// of 25 characters is as large as one may be.
+const CONTROL_BYTES_MAX: u32 = 256 << 10;
 
 /// Whether the bytes behind a packet are to be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Core {
         }
         if !connection.partial.is_empty() {
             let mut partial = std::mem::take(&mut connection.partial);
-            let whole = match complete(&mut partial, &mut bytes, bytes_max(connection.phase, &self.local.limits)) {
+            let whole = match complete(&mut partial, &mut bytes, (connection.phase, &self.local.limits)) {
                 Ok(whole) => whole,
                 Err(error) => return self.refuse_bytes(number, &error, &partial),
             };
@@ -94,7 +98,7 @@ impl Core {
                 connection.partial.extend_from_slice(rest);
                 return Flow::Continue;
             }
-            let total = match codec::frame(rest, bytes_max(phase, &self.local.limits)) {
+            let total = match codec::frame(rest, bytes_max(phase, rest, &self.local.limits)) {
                 Ok(Frame::Complete { total_bytes, .. }) => total_bytes,
                 Ok(Frame::Incomplete { .. }) => {
                     connection.partial.extend_from_slice(rest);
@@ -112,8 +116,12 @@ impl Core {
                     return Flow::Stop;
                 }
             };
+            if phase == Phase::Live && self.hold_before(number, &packet) {
+                continue; // held now: it is kept with what follows it
+            }
             let flow = match (phase, &packet) {
                 (Phase::Live, _) => self.take_packet(number, &packet),
+                (_, packet) if self.is_authenticating(number) => self.take_before_connack(number, packet),
                 (_, Packet::Connect(connect)) => self.take_connect(number, connect, rest),
                 // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to tell why.
                 _ => {
@@ -138,18 +146,25 @@ impl Core {
         let Some(entry) = local.sessions.get_mut(session) else { return Flow::Stop };
         let Some(outbox) = local.connections.writable(number, &mut local.pool) else { return Flow::Stop };
         match entry.session.receive(packet, &local.limits, now, outbox) {
-            Action::None => Flow::Continue,
+            Action::None => {
+                self.local.note_progress(session);
+                Flow::Continue
+            }
             Action::Publish(inbound) => self.take_publish(number, session, &inbound),
+            Action::Refused(reason) => {
+                tracing::debug!(shard = self.id, ?reason, "PUBLISH refused");
+                self.local.counters.publish_refused += 1;
+                Flow::Continue
+            }
             Action::Subscribe(subscribe) => self.take_subscribe(number, session, &subscribe),
             Action::Unsubscribe(unsubscribe) => self.take_unsubscribe(number, session, &unsubscribe),
             Action::Pump => {
                 self.local.pump(session);
+                self.local.note_progress(session);
+                self.wake_scan(session);
                 Flow::Continue
             }
-            Action::Auth(_) => {
-                self.disconnect(number, ReasonCode::BadAuthenticationMethod, DetachCause::Lost);
-                Flow::Stop
-            }
+            Action::Auth(auth) => self.take_auth(number, auth),
             Action::Disconnect { with_will, .. } => {
                 self.local.counters.connections_closed_by_client += 1;
                 self.detach(number, DetachCause::ClientDisconnect { with_will });
@@ -172,11 +187,19 @@ impl Core {
         self.local.counters.publish_received += 1;
         let message = inbound.message();
         self.local.counters.publish_received_bytes += message.payload.len() as u64;
-        let publisher = Publisher { shard: self.id, connection: number };
+        let publisher = Publisher { shard: self.id, connection: number, packet_id: inbound.packet_id };
         let routed = self.publish(&message, Some(Origin { publisher, session }));
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
             let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+            let reason = match self.keep_promise(number, session, packet_id, inbound.qos) {
+                Ok(()) => reason,
+                Err(refusal) if self.can_refuse(number) => refusal,
+                Err(_) => {
+                    self.refuse_publisher(number);
+                    return Flow::Stop;
+                }
+            };
             self.acknowledge(number, packet_id, inbound.qos, reason);
         }
         self.hold_for_full(number);
@@ -197,19 +220,26 @@ impl Core {
         if connection.phase == Phase::Live {
             self.disconnect(number, ReasonCode::from(error), DetachCause::Lost);
         } else {
-            self.refuse_deadlinetes(number, error, bytes);
+            self.refuse_first_bytes(number, error, bytes);
         }
     }
 }
 
-/// The largest packet that is accepted: a client that has not said who it is may not have the server keep much for it.
-fn bytes_max(phase: Phase, limits: &Limits) -> u32 {
-    if phase == Phase::Live { limits.packet_bytes_max } else { limits.packet_bytes_max.min(CONNECT_BYTES_MAX) }
+/// The largest packet that is accepted at the front of `bytes`: a client that has not said who it is may not have the server
+/// keep much for it, and only a PUBLISH carries what may be large.
+fn bytes_max(phase: Phase, bytes: &[u8], limits: &Limits) -> u32 {
+    let packet_type = bytes.first().and_then(|byte| PacketType::from_first_byte(*byte));
+    let most = match (phase, packet_type) {
+        (Phase::Live, Some(PacketType::Publish)) => u32::MAX,
+        (Phase::Live, _) => CONTROL_BYTES_MAX,
+        _ => CONNECT_BYTES_MAX,
+    };
+    limits.packet_bytes_max.min(most)
 }
 
 /// Moves from `bytes` to `partial` what its first packet lacks. True when that packet is whole.
-fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8], packet_bytes_max: u32) -> Result<bool, DecodeError> {
-    while let Frame::Incomplete { needed_bytes } = codec::frame(partial, packet_bytes_max)? {
+fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8], (phase, limits): (Phase, &Limits)) -> Result<bool, DecodeError> {
+    while let Frame::Incomplete { needed_bytes } = codec::frame(partial, bytes_max(phase, partial, limits))? {
         if bytes.is_empty() {
             return Ok(false);
         }

@@ -2,9 +2,10 @@
 //! can be matched and delivered at the same time.
 
 use crate::counters::Counters;
+use crate::journal::{Fence, Journal};
 use crate::shard::connection::{Connections, Phase};
 use crate::shard::pool::Pool;
-use crate::shard::sessions::{SessionEntry, Sessions};
+use crate::shard::sessions::{NONE, SessionEntry, Sessions};
 use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::outbox::Outbox;
 use ringtail_mqtt::packet::QoS;
@@ -22,6 +23,8 @@ pub(crate) struct Local {
     pub now: Millis,
     /// Subscribers that were found full since the publisher's last packet: whoever publishes is held back for them.
     pub full: Vec<u32>,
+    /// What is kept on disk; `None` without a data folder.
+    pub journal: Option<Box<Journal>>,
     /// Where a session without a connection writes, which is nothing.
     nowhere: Outbox,
 }
@@ -36,6 +39,7 @@ impl Local {
             limits,
             now,
             full: Vec::new(),
+            journal: None,
             nowhere: Outbox::default(),
         }
     }
@@ -45,6 +49,9 @@ impl Local {
     pub(crate) fn deliver(&mut self, session: u32, outgoing: &mut Outgoing<'_>, options: &DeliverOptions<'_>) {
         let Self { sessions, connections, pool, limits, nowhere, .. } = self;
         let Some(entry) = sessions.get_mut(session) else { return };
+        if entry.log != 0 && options.qos > QoS::AtMostOnce {
+            return self.deliver_durable(session, outgoing, options);
+        }
         let delivered = match connections.writable(entry.connection, pool) {
             Some(outbox) => {
                 let delivered = entry.session.deliver(outgoing, options, limits, self.now, outbox);
@@ -59,6 +66,50 @@ impl Local {
             None => entry.session.deliver(outgoing, options, limits, self.now, nowhere),
         };
         self.count(delivered);
+    }
+
+    /// Gives a message of QoS 1 or 2 to a session that must not lose it.
+    fn deliver_durable(&mut self, session: u32, outgoing: &mut Outgoing<'_>, options: &DeliverOptions<'_>) {
+        let Self { sessions, connections, pool, limits, nowhere, journal, .. } = self;
+        let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
+        let Ok(reserved) = journal.admit(outgoing.shared(), options) else {
+            self.counters.dropped_storage_full += 1;
+            return;
+        };
+        let connection = entry.connection;
+        let outbox = connections.writable(connection, pool);
+        let delivered = entry.session.deliver(outgoing, options, limits, self.now, outbox.unwrap_or(nowhere));
+        match delivered {
+            Delivered::Sent { sequence } | Delivered::Queued { sequence, .. } => {
+                journal.queued(entry.log, sequence, options, reserved);
+            }
+            Delivered::Dropped(_) => journal.not_queued(reserved),
+        }
+        if entry.session.queue_len() > limits.queue_messages_max as usize / 2 && connection != NONE {
+            self.full.push(session);
+        }
+        self.count(delivered);
+        self.note_progress(session);
+    }
+
+    /// Tells the log what has happened to a durable session's messages, and holds its client's packets back where they say more
+    /// than is safe.
+    pub(crate) fn note_progress(&mut self, session: u32) {
+        let Self { sessions, journal, .. } = self;
+        let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
+        if entry.log == 0 {
+            return;
+        }
+        let (log, connection) = (entry.log, entry.connection);
+        let mut fence = Fence::No;
+        for step in entry.session.drain_progress() {
+            if journal.progress(log, step) == Fence::Yes {
+                fence = Fence::Yes;
+            }
+        }
+        if fence == Fence::Yes {
+            self.fence(connection);
+        }
     }
 
     #[inline]
@@ -101,6 +152,7 @@ impl Local {
         {
             let pumped = entry.session.pump(limits, self.now, outbox);
             self.count_pumped(pumped);
+            self.note_progress(session);
         }
     }
 

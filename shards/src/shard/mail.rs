@@ -1,10 +1,11 @@
 //! What shards say to each other through the mesh.
 
+use crate::journal::Lane;
 use crate::routing::{Announcement, Cursor};
+use crate::shard::connection::Peer;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
-
-use std::net::SocketAddr;
+use ringtail_mqtt::packet::PacketId;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -19,20 +20,30 @@ pub(crate) enum Mail {
     /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
     HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
-    Retain(Box<Message>),
+    Retain(Box<(Message, Option<Publisher>)>),
     /// A subscriber asks for a slice of retained messages.
     RetainedAsk(Box<RetainedAsk>),
     /// A slice of retained messages.
     RetainedFound(Box<RetainedFound>),
     /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
     Hold(Publisher),
+    /// So many of the receiving shard's messages to the sender, counted from the start, are safe there.
+    Safe(Lane, u64),
+    /// The sender has durable sessions from now on, or has none any more.
+    Durable(bool),
+    /// The sender's log has failed: what it did not call safe is not.
+    LogFailed,
+    /// What the publisher sent could not be kept: it must not be acknowledged.
+    Refused(Publisher),
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
+    /// The identifier of the PUBLISH, above QoS 0.
+    pub packet_id: Option<PacketId>,
 }
 
 /// A message on its way to another shard.
@@ -51,6 +62,8 @@ pub(crate) struct GroupForwarded {
     pub group: u64,
     /// What the choice of the member depends on.
     pub choice: u64,
+    /// Times that the message was passed on.
+    pub passes: u8,
     /// Shards whose members could not take the message.
     pub passed_over: ShardSet,
     /// No shard has a member that can take it now: queue it for a member here, connected or not.
@@ -62,15 +75,16 @@ pub(crate) struct GroupForwarded {
 pub(crate) struct HandOver {
     /// Pairs the bytes with the descriptor.
     pub token: u64,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What was read so far: a whole CONNECT, and perhaps more.
     pub bytes: Vec<u8>,
 }
 
 /// The question for a slice of retained messages.
 pub(crate) struct RetainedAsk {
-    /// The asker's name for the scan.
-    pub scan: u32,
+    /// The asker's session and name for the question.
+    pub session: u32,
+    pub asked: u64,
     pub filter: Box<str>,
     /// The last topic of the slice before.
     pub after: Option<Cursor>,
@@ -78,7 +92,9 @@ pub(crate) struct RetainedAsk {
 
 /// A slice of retained messages.
 pub(crate) struct RetainedFound {
-    pub scan: u32,
+    /// Those of the question.
+    pub session: u32,
+    pub asked: u64,
     pub messages: Vec<Message>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,

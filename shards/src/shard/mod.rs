@@ -4,9 +4,13 @@
 //! while the core handles them. What the core wants of the wire it files as a [`Request`], carried out when the buffer has
 //! been given back.
 
+mod authentication;
 mod clock;
 mod connection;
+mod durable;
+mod ended;
 mod ending;
+mod fence;
 mod groups;
 mod handshake;
 mod holds;
@@ -17,10 +21,15 @@ mod mail;
 mod pool;
 mod publish;
 mod retained_scan;
+#[cfg(test)]
+mod rig;
+mod scans;
 mod send;
 mod sessions;
 mod subscribe;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 
@@ -28,26 +37,29 @@ pub(crate) use clock::Clock;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
 
-use crate::ShardId;
 use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
+use crate::home::Homes;
+use crate::journal::SavedRetained;
 use crate::mesh::Port;
-use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions, hash_topic};
-use crate::shard::connection::{Connection, Phase};
+use crate::routing::{Matches, Remote, Retained, Seed, Shared, Subscriptions};
+use crate::shard::authentication::Authenticating;
+use crate::shard::connection::{Connection, Peer, Phase};
+use crate::shard::ended::Ended;
 use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
 use crate::shard::mail::HandOver;
-use crate::shard::retained_scan::Scans;
+use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
+use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 
 /// A shard.
 pub(crate) struct Shard {
@@ -58,6 +70,7 @@ pub(crate) struct Shard {
     pub control: Arc<Control>,
     pub clock: Clock,
     pub idle: Idle,
+    pub quiet: Quiet,
     /// When the counters are published next.
     pub counters_at: Millis,
 }
@@ -66,8 +79,32 @@ pub(crate) struct Shard {
 pub(crate) struct Control {
     /// Raised to make the shard stop; ring the bell afterwards.
     pub stop: AtomicBool,
+    /// Raised when all shards are quiet, to make them end; ring the bell afterwards.
+    pub end: AtomicBool,
     pub bell: Bell,
     pub counters: PublishedCounters,
+}
+
+/// Says once that a shard of a stopping server has no clients any more, or has ended.
+pub(crate) struct Quiet(Option<mpsc::Sender<()>>);
+
+impl Quiet {
+    pub(crate) fn new(sender: mpsc::Sender<()>) -> Self {
+        Self(Some(sender))
+    }
+
+    pub(crate) fn say(&mut self) {
+        if let Some(sender) = self.0.take() {
+            // Nobody listens when the server was not stopped but has failed.
+            let _ = sender.send(());
+        }
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.say();
+    }
 }
 
 /// Everything of a shard but the wire.
@@ -76,17 +113,17 @@ pub(crate) struct Core {
     pub shards: u8,
     /// Keys the hash of topics; the same on every shard.
     pub seed: Seed,
-    /// Keys the placement of client ids and retained topics, which must outlive the process.
-    pub home_seed: Seed,
+    pub homes: Homes,
     pub config: Arc<Config>,
     pub local: Local,
     pub subscriptions: Subscriptions,
     pub shared: Shared,
     pub matches: Matches,
     pub remote: Remote,
-    pub retained: Retained,
+    pub retained: SavedRetained,
     pub scans: Scans,
     pub holds: Holds,
+    pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
     pub due: Vec<Timer>,
@@ -97,6 +134,8 @@ pub(crate) struct Core {
     /// Connections on their way to another shard, with the name of the hand-over there.
     pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
+    /// Connections whose CONNECT named an authentication method, until they are closed.
+    pub authenticating: HashMap<u32, Authenticating>,
     /// What the rings brought that changes what this shard knows.
     pub changes: Vec<(ShardId, Mail)>,
     /// What else they brought.
@@ -107,6 +146,10 @@ pub(crate) struct Core {
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
     pub sweep_at: Millis,
+    /// A job that cleans the log is under way.
+    pub cleaning: bool,
+    /// Shards that have durable sessions.
+    pub durable_shards: ShardSet,
     /// The shard says goodbye and takes nothing new.
     pub stopping: bool,
 }
@@ -120,6 +163,8 @@ pub(crate) enum Arriving {
 /// What the core wants of the wire.
 #[derive(Debug)]
 pub(crate) enum Request {
+    /// Name a new connection.
+    Adopt(u32),
     /// Read the connection until it is held or ends.
     Receive(u32),
     /// Stop reading the connection for now.
@@ -139,15 +184,16 @@ impl Core {
             id,
             shards: config.shards as u8,
             seed,
-            home_seed: Seed::new(HOME_KEY),
+            homes: Homes::new(config.shards as u8),
             local: Local::new(Sessions::new(seed), limits, now),
             subscriptions: Subscriptions::new(seed),
-            matches: Matches::default(),
+            matches: Matches::new(config.overlapping_copies),
             shared: Shared::new(seed, config.shared_strategy),
             remote: Remote::new(seed, config.shared_strategy),
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
+            ended: Ended::default(),
             port,
             timers: Timers::new(now),
             due: Vec::new(),
@@ -156,40 +202,50 @@ impl Core {
             arriving: HashMap::new(),
             leaving: HashMap::new(),
             next_token: 0,
+            authenticating: HashMap::new(),
             sweep_at: now,
             changes: Vec::new(),
             inbox: Vec::new(),
             next_inbox: Vec::new(),
             groups: Vec::new(),
+            cleaning: false,
+            durable_shards: ShardSet::default(),
             stopping: false,
             config,
         }
     }
 
     /// A connection has come, by the listener or from another shard. It must send CONNECT in time [MQTT-3.1.0-1].
-    pub(crate) fn admit(&mut self, slot: Slot, peer: SocketAddr) -> u32 {
+    pub(crate) fn admit(&mut self, slot: Slot, peer: Peer) -> u32 {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);
+        self.requests.push(Request::Adopt(number));
         number
     }
 
-    /// The shard that a client id belongs to. The same on every run with as many shards.
+    /// The shard that a client id belongs to.
     pub(crate) fn home_of(&self, client_id: &str) -> ShardId {
-        (hash_topic(&self.home_seed, client_id) % u64::from(self.shards)) as ShardId
+        self.homes.of(client_id)
     }
 
-    /// The shard that keeps the retained message of a topic. The same on every run with as many shards.
+    /// The shard that keeps the retained message of a topic.
     pub(crate) fn keeper_of(&self, topic_name: &str) -> ShardId {
-        (hash_topic(&self.home_seed, topic_name) % u64::from(self.shards)) as ShardId
+        self.homes.of(topic_name)
     }
 
     /// Sends mail that must not be lost: it waits in the overflow when the ring is full, and whoever caused it is held back.
-    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) {
-        if self.port.send(to, mail).is_err() {
+    /// False when it was lost all the same: then the publication under way is refused.
+    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) -> bool {
+        let sent = self.port.send(to, mail).is_ok();
+        if !sent {
             self.local.counters.mail_lost += 1;
+            if let Some(journal) = &mut self.local.journal {
+                journal.refuse_publication();
+            }
             tracing::error!(shard = self.id, to, "the overflow of the ring to another shard is full; its mail is lost");
         }
+        sent
     }
 
     /// Looks at the session's next deadline and files it, unless an entry that comes up earlier is filed already.
@@ -203,7 +259,16 @@ impl Core {
 
     /// The counters, with those that are counts of what exists now.
     pub(crate) fn counted(&mut self) -> Counters {
+        let stats = self.local.journal.as_ref().map(|journal| (journal.stats(), journal.commits()));
         let counters = &mut self.local.counters;
+        if let Some((stats, commits)) = stats {
+            counters.storage_bytes = stats.disk_bytes;
+            counters.storage_live_bytes = stats.live_bytes;
+            counters.storage_appended_bytes = stats.appended_bytes;
+            counters.storage_moved_bytes = stats.moved_bytes;
+            counters.storage_syncs = stats.syncs;
+            counters.storage_commits = commits;
+        }
         counters.connections = self.local.connections.len() as u64;
         counters.sessions = self.local.sessions.len() as u64;
         counters.retained_messages = self.retained.len() as u64;
@@ -222,7 +287,3 @@ impl Core {
         Some(session)
     }
 }
-
-/// The key of [`Core::home_seed`]. Known to all: who chooses client ids to crowd one shard slows down that shard's clients
-/// only, and gains no more than by connecting as often.
-const HOME_KEY: [u64; 2] = [0x7269_6e67_7461_696c, 0x686f_6d65];

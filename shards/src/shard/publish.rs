@@ -1,6 +1,7 @@
 //! A message from its publisher to every subscriber: this shard's at once, the others' by one mail for each shard.
 
 use crate::ShardId;
+use crate::journal::Lane;
 use crate::routing::hash_topic;
 use crate::shard::Core;
 use crate::shard::mail::{Forwarded, Mail, Publisher};
@@ -19,6 +20,7 @@ pub(crate) struct Origin {
 impl Core {
     /// Routes a message. True when somebody, somewhere, subscribes to its topic.
     pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<Origin>) -> bool {
+        self.begin_publication();
         let hash = hash_topic(&self.seed, message.topic_name);
         let mut routed = self.publish_here(message, hash, origin.map(|o| o.session));
         if self.shards > 1 {
@@ -26,7 +28,7 @@ impl Core {
         }
         routed |= self.publish_to_groups(message, hash, origin);
         if message.retain {
-            self.retain(message);
+            self.retain(message, origin.map(|o| o.publisher));
         }
         if !routed {
             self.local.counters.publish_unmatched += 1;
@@ -36,6 +38,9 @@ impl Core {
 
     /// Delivers to this shard's subscribers.
     fn publish_here(&mut self, message: &MessageRef<'_>, hash: u64, from: Option<u32>) -> bool {
+        if message.retain && !self.scans.is_empty() {
+            self.scans.note(hash);
+        }
         let Self { subscriptions, matches, local, encoder, .. } = self;
         subscriptions.matches(message.topic_name, hash, matches);
         if matches.is_empty() {
@@ -53,6 +58,7 @@ impl Core {
             };
             local.deliver(delivery.session, &mut outgoing, &options);
         });
+        local.end_message();
         routed
     }
 
@@ -63,23 +69,34 @@ impl Core {
         for shard in shards {
             let forwarded = Forwarded { message: Message::from(*message), topic_hash, publisher };
             self.local.counters.publish_forwarded += 1;
-            self.send(shard, Mail::Publish(Box::new(forwarded)), message.qos);
+            if self.send(shard, Mail::Publish(Box::new(forwarded)), message.qos) {
+                self.note_sent(
+                    shard,
+                    Lane::Messages,
+                    self.durable_shards.contains(shard) && message.qos > QoS::AtMostOnce,
+                );
+            }
         }
         !shards.is_empty()
     }
 
-    /// Sends a message to another shard. QoS 0 is dropped when the ring and its overflow are full, the others never.
-    pub(crate) fn send(&mut self, to: ShardId, mail: Mail, qos: QoS) {
+    /// Sends a message to another shard, or says that it did not. QoS 0 is dropped when the ring and its overflow are full, the
+    /// others never.
+    pub(crate) fn send(&mut self, to: ShardId, mail: Mail, qos: QoS) -> bool {
         if qos > QoS::AtMostOnce {
-            self.post(to, mail);
+            return self.post(to, mail);
         } else if self.port.send(to, mail).is_err() {
             self.local.counters.dropped_mesh_full += 1;
+            return false;
         }
+        true
     }
 
     /// A message that another shard forwarded.
-    pub(crate) fn take_forwarded(&mut self, forwarded: &Forwarded) {
+    pub(crate) fn take_forwarded(&mut self, from: ShardId, forwarded: &Forwarded) {
+        self.begin_publication();
         self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, None);
+        self.answer_publication(from, Lane::Messages, forwarded.publisher);
         match forwarded.publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),

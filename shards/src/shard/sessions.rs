@@ -16,6 +16,8 @@ pub(crate) struct SessionEntry {
     pub connection: u32,
     /// When its entry of the timers comes up; [`Millis::NEVER`] when it has none.
     pub timer_at: Millis,
+    /// Its key in the log, or 0: it ends with its connection.
+    pub log: u64,
     /// Its subscriptions, ordinary and shared.
     pub memberships: Vec<Membership>,
 }
@@ -47,16 +49,29 @@ impl Sessions {
     /// Adds a session whose client id is not there yet.
     pub(crate) fn insert(&mut self, session: Session) -> u32 {
         let hash = hash_topic(&self.seed, session.client_id());
-        let entry = SessionEntry { session, connection: NONE, timer_at: Millis::NEVER, memberships: Vec::new() };
+        let entry =
+            SessionEntry { session, connection: NONE, timer_at: Millis::NEVER, log: 0, memberships: Vec::new() };
         let number = self.arena.insert(entry);
         self.by_client_id.insert(hash, Ref::new(hash, number));
         number
     }
 
-    pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
-        let entry = self.arena.remove(number)?;
+    /// Ends a session whose number the router still knows: nobody else gets it before [`Sessions::release`].
+    pub(crate) fn retire(&mut self, number: u32) -> Option<SessionEntry> {
+        let entry = self.arena.retire(number)?;
         self.by_client_id.remove(hash_topic(&self.seed, entry.session.client_id()), |known| known.id == number);
         Some(entry)
+    }
+
+    /// The number of an ended session may be given to another.
+    pub(crate) fn release(&mut self, number: u32) {
+        self.arena.release(number);
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
+        let entry = self.retire(number);
+        self.release(number);
+        entry
     }
 
     #[inline]

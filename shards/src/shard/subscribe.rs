@@ -19,12 +19,20 @@ use ringtail_mqtt::session::DetachCause;
 use ringtail_mqtt::topic::Filter;
 use std::collections::HashSet;
 
+/// Filters of one SUBSCRIBE that are looked at, since it is handled in one turn: some milliseconds. The others are refused.
+const FILTERS_MAX: usize = 8_192;
+
 impl Core {
     pub(crate) fn take_subscribe(&mut self, number: u32, session: u32, subscribe: &Subscribe<'_>) -> Flow {
         let id = subscribe.subscription_identifier.map_or(0, std::num::NonZeroU32::get);
         let bridge = self.local.connections.get(number).is_some_and(|c| c.bridge);
         let mut reasons = ReasonCodesBuf::default();
-        for (text, options) in subscribe.filters {
+        for (position, (text, options)) in subscribe.filters.into_iter().enumerate() {
+            if position >= FILTERS_MAX {
+                self.local.counters.subscriptions_refused += 1;
+                reasons.push(ReasonCode::QuotaExceeded);
+                continue;
+            }
             match self.subscribe(session, bridge, text, options, id) {
                 Ok(reason) => reasons.push(reason),
                 // [MQTT-3.8.3-4]: No Local on a shared subscription ends the connection.
@@ -77,6 +85,7 @@ impl Core {
         if full && !self.has_subscription(&filter, session) {
             return Err(ReasonCode::QuotaExceeded);
         }
+        self.keep_subscription(session, text, options, id)?;
         let existed = match filter.share {
             Some(share) => self.join(share, filter.filter, session, options, id),
             None => self.add_filter(filter.filter, session, options, id),
@@ -88,7 +97,7 @@ impl Core {
         };
         // [MQTT-4.8.2]: a shared subscription gets no retained messages when it is made.
         if wants_retained && filter.share.is_none() && retain_available {
-            self.start_scan(session, filter.filter, filter.has_wildcards, options, id);
+            self.start_scan(session, filter.filter, filter.has_wildcards);
         }
         Ok(match options.maximum_qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -108,6 +117,7 @@ impl Core {
             };
             removed.insert(membership);
             reasons.push(ReasonCode::Success);
+            self.forget_subscription(session, text);
         }
         if let Some(entry) = self.local.sessions.get_mut(session) {
             entry.memberships.retain(|membership| !removed.contains(membership));
@@ -151,7 +161,7 @@ impl Core {
         joined.existed
     }
 
-    fn remember(&mut self, session: u32, membership: Membership) {
+    pub(crate) fn remember(&mut self, session: u32, membership: Membership) {
         self.local.counters.subscriptions += 1;
         if let Some(entry) = self.local.sessions.get_mut(session) {
             // Most sessions have one subscription, and there are many sessions.
@@ -171,14 +181,12 @@ impl Core {
             }
             None => {
                 let removed = self.subscriptions.unsubscribe(filter.filter, session)?;
+                self.scans.forget_filter(session, removed.filter); // [MQTT-3.10.4-2]
                 let announcement = removed.announce.then(|| Announcement::Remove(filter.filter.into()));
                 (Membership::Filter(removed.filter), announcement)
             }
         };
         self.local.counters.subscriptions -= 1;
-        if !self.scans.is_empty() && filter.share.is_none() {
-            self.scans.forget_filter(session, filter.filter); // [MQTT-3.10.4-2]
-        }
         announcement.into_iter().for_each(|announcement| self.announce(&announcement));
         Some(membership)
     }
@@ -187,13 +195,24 @@ impl Core {
     fn answer(&mut self, number: u32, packet_type: PacketType, packet_id: PacketId, reasons: &ReasonCodesBuf) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.awaits_mesh |= !self.port.congested().is_empty();
-        let version = connection.version;
-        let ack = SubAck { packet_id, properties: AckProperties::default(), reasons: reasons.as_codes() };
-        let packet = if packet_type == PacketType::SubAck { Packet::SubAck(ack) } else { Packet::UnsubAck(ack) };
-        if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool)
-            && let Err(error) = codec::encode(&packet, version, outbox.bytes_mut())
-        {
-            tracing::error!(shard = self.id, "an acknowledgement could not be encoded: {error}");
+        let Some((entry, outbox)) = self.local.live(number) else { return };
+        let (version, bytes) = (entry.session.version(), outbox.bytes_mut());
+        let start = bytes.len();
+        // The first refusal is explained, if the client wants that [MQTT-3.1.2-29] and takes a packet of this size
+        // [MQTT-3.9.2-1], [MQTT-3.11.2-1].
+        let refusal = reasons.as_codes().iter().find(|reason| reason.is_error());
+        let refusal = refusal.filter(|_| entry.session.wants_problem_information());
+        for reason_string in [refusal.map(ReasonCode::explanation), None] {
+            let properties = AckProperties { reason_string, ..AckProperties::default() };
+            let ack = SubAck { packet_id, properties, reasons: reasons.as_codes() };
+            let packet = if packet_type == PacketType::SubAck { Packet::SubAck(ack) } else { Packet::UnsubAck(ack) };
+            if let Err(error) = codec::encode(&packet, version, bytes) {
+                tracing::error!(shard = self.id, "an acknowledgement could not be encoded: {error}");
+            }
+            if reason_string.is_none() || bytes.len() - start <= entry.session.maximum_packet_size_bytes() as usize {
+                return;
+            }
+            bytes.truncate(start);
         }
     }
 }

@@ -21,9 +21,36 @@ pub(crate) enum Timer {
     Session(u32),
 }
 
+/// A [`Timer`] in four bytes, since every connection has two of them: the number, and a bit for its kind.
+#[derive(Clone, Copy)]
+struct Packed(u32);
+
+impl Packed {
+    const SESSION: u32 = 1 << 31;
+}
+
+impl From<Timer> for Packed {
+    fn from(timer: Timer) -> Self {
+        // Connections and sessions are numbered far below the top bit: each takes over a hundred bytes.
+        match timer {
+            Timer::Connection(number) => Self(number),
+            Timer::Session(number) => Self(number | Self::SESSION),
+        }
+    }
+}
+
+impl From<Packed> for Timer {
+    fn from(Packed(word): Packed) -> Self {
+        match word & Packed::SESSION {
+            0 => Self::Connection(word),
+            _ => Self::Session(word & !Packed::SESSION),
+        }
+    }
+}
+
 /// The wheel.
 pub(crate) struct Timers {
-    slots: Vec<Vec<Timer>>,
+    slots: Vec<Vec<Packed>>,
     /// The tick up to which everything has come up.
     tick: u64,
     /// No entry is filed before this tick.
@@ -40,7 +67,7 @@ impl Timers {
     /// than the wheel's span.
     pub(crate) fn file(&mut self, timer: Timer, at: Millis) -> Millis {
         let tick = at.0.div_ceil(TICK_MS).clamp(self.tick + 1, self.tick + SLOTS as u64 - 1);
-        self.slots[tick as usize % SLOTS].push(timer);
+        self.slots[tick as usize % SLOTS].push(timer.into());
         self.earliest = self.earliest.min(tick);
         self.len += 1;
         Millis(tick * TICK_MS)
@@ -57,7 +84,7 @@ impl Timers {
             self.tick += 1;
             let slot = &mut self.slots[self.tick as usize % SLOTS];
             self.len -= slot.len();
-            due.append(slot);
+            due.extend(slot.drain(..).map(Timer::from));
             // A slot that once held a storm's worth of entries gives the memory back.
             if slot.capacity() > 4_096 {
                 *slot = Vec::new();

@@ -43,6 +43,7 @@ impl Shard {
                 return Ok(());
             }
             Self::start_sweep(&shard, &background);
+            Self::start_cleaning(&shard, &background);
             if !background.is_idle() {
                 yield_now().await;
             }
@@ -51,6 +52,7 @@ impl Shard {
 
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
+        let ending = self.control.end.load(Ordering::Acquire);
         let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
         self.publish_counters(wait);
         self.turn(wait)?;
@@ -60,8 +62,13 @@ impl Shard {
             self.core.say_goodbye();
             self.flush();
         }
-        let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
+        if self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at) {
+            self.quiet.say();
+        }
+        // The neighbours were quiet before this turn, which took what they had left.
+        let stopped = ending && self.core.inbox.is_empty() && self.core.next_inbox.is_empty();
         if stopped {
+            self.close_journal()?;
             self.control.counters.store(&self.core.counted());
         }
         Ok(stopped)
@@ -75,12 +82,15 @@ impl Shard {
         self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
-        let busy = self.events.len() + self.core.drain_mesh();
+        let mails = self.core.drain_mesh();
+        let work = self.events.len() + mails;
+        let input = self.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
         self.handle();
         self.core.take_due_timers();
         let more = self.core.take_steps() || !self.core.inbox.is_empty();
+        self.end_turn();
         self.flush();
-        self.idle.note(busy, more);
+        self.idle.note(work, input, more);
         Ok(())
     }
 
@@ -106,19 +116,23 @@ impl Shard {
             }
             Event::Accepted { slot, peer, .. } => {
                 core.local.counters.connections_accepted += 1;
-                let number = core.admit(slot, peer);
+                let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
-            Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: false, .. } => core.local.counters.connections_aborted += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
                 core.leaving.remove(&token);
+                core.authenticating.remove(&token);
                 core.local.connections.remove(token);
             }
             Event::Arrived { slot, token } => core.take_descriptor(slot, token),
             Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
-            Event::Rung | Event::Connected { .. } | Event::Synced { .. } => {}
+            Event::Wrote { result, .. } => core.take_wrote(result, &mut self.wire),
+            Event::Synced { token, result } => core.take_synced(token, result),
+            Event::Rung | Event::Connected { .. } => {}
         }
     }
 
@@ -144,6 +158,7 @@ impl Shard {
 
     fn flush_connection(&mut self, number: u32) {
         let mesh_is_congested = !self.core.port.congested().is_empty();
+        let (opened, outbox_bytes_max) = (self.core.local.opened(), self.core.local.limits.outbox_bytes_max);
         let connections = &mut self.core.local.connections;
         let Some(connection) = connections.get_mut(number) else { return };
         connection.dirty = false;
@@ -155,9 +170,13 @@ impl Shard {
         if connection.sending || connection.phase == Phase::Closing {
             return;
         }
-        if let Some(bytes) = crate::shard::send::take_send(&mut connection.outbox) {
+        if let Some(bytes) = connection.take_send(opened, outbox_bytes_max) {
             connection.sending = true;
             self.wire.send(connection.slot, number, bytes);
+            return;
+        }
+        if !connection.is_silent() || connection.held_back.is_some() {
+            self.core.local.note_held_back(number);
             return;
         }
         // Nothing came of the buffer that the outbox was lent: an idle connection holds none.
@@ -176,6 +195,11 @@ impl Shard {
     fn carry_out(&mut self, request: &Request) {
         let connections = &mut self.core.local.connections;
         match *request {
+            Request::Adopt(number) => {
+                if let Some(connection) = connections.get(number) {
+                    self.wire.adopt(connection.slot, number);
+                }
+            }
             Request::Receive(number) => {
                 let Some(connection) = connections.get_mut(number) else { return };
                 if connection.receiving || connection.held {
@@ -226,7 +250,7 @@ impl Core {
     /// ring brought it: a question on one ring may have been caused by a change that was put in another one before. The
     /// rings are read one after another, so they are read twice: the second time finds every change that was there before
     /// the first time ended. Other mail of the second time waits for the next turn.
-    fn drain_mesh(&mut self) -> usize {
+    pub(super) fn drain_mesh(&mut self) -> usize {
         if self.shards == 1 {
             return 0;
         }
@@ -235,7 +259,7 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(_) => changes.push((from, mail)),
                 mail => mails.push((from, mail)),
             });
         }
@@ -250,19 +274,26 @@ impl Core {
 
     fn take_mail(&mut self, from: ShardId, mail: Mail) {
         match mail {
-            Mail::Publish(forwarded) => self.take_forwarded(&forwarded),
-            Mail::Group(forwarded) => self.take_group_forwarded(*forwarded),
+            Mail::Publish(forwarded) => self.take_forwarded(from, &forwarded),
+            Mail::Group(forwarded) => self.take_group_forwarded(from, *forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
-            Mail::Retain(message) => self.take_retain(*message),
-            Mail::RetainedAsk(ask) => self.take_retained_ask(from, &ask),
+            Mail::Retain(retain) => {
+                let (message, publisher) = *retain;
+                self.take_retain_mail(from, message, publisher);
+            }
+            Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
             Mail::Hold(publisher) => self.take_hold(publisher),
+            Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
+            Mail::Durable(durable) => self.take_durable(from, durable),
+            Mail::LogFailed => self.refuse_all_held_back(),
+            Mail::Refused(publisher) => self.take_refused(publisher),
         }
     }
 
-    fn take_due_timers(&mut self) {
+    pub(super) fn take_due_timers(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.timers.take_due(self.local.now, &mut due);
         for timer in due.drain(..) {
@@ -302,6 +333,11 @@ impl Core {
         }
         entry.timer_at = Millis::NEVER;
         let connection = entry.connection;
+        if self.local.connections.get(connection).is_some_and(|connection| connection.held) {
+            self.hears_from(number);
+            return self.file_timer(number);
+        }
+        let Some(entry) = self.local.sessions.get_mut(number) else { return };
         match entry.session.on_timeout(now) {
             Timeout::None => {}
             // [MQTT-3.1.2-22]
@@ -309,7 +345,10 @@ impl Core {
                 self.local.counters.connections_closed_keep_alive += 1;
                 self.disconnect(connection, ReasonCode::KeepAliveTimeout, DetachCause::Lost);
             }
-            Timeout::Will(will) => self.publish_will(&will),
+            Timeout::Will(will) => {
+                self.publish_will(&will);
+                self.note_session(number);
+            }
             Timeout::Expired(will) => {
                 self.local.counters.sessions_expired += 1;
                 if let Some(will) = will {
@@ -322,26 +361,28 @@ impl Core {
     }
 
     /// Work that goes on from turn to turn. True when there is more to do at once.
-    fn take_steps(&mut self) -> bool {
+    pub(super) fn take_steps(&mut self) -> bool {
         if !self.holds.is_empty() {
             self.review_holds();
         }
-        !self.scans.is_empty() && self.step_scans()
+        let ending = self.step_ended();
+        self.step_scans() || ending
     }
 
     /// A send has ended: more may wait, or the connection was waiting to be closed.
-    fn take_sent(&mut self, number: u32, ok: bool) {
+    pub(super) fn take_sent(&mut self, number: u32, ok: bool) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         connection.sending = false;
         if !ok {
             return self.take_loss(number);
         }
         let session = connection.session;
-        if !connection.outbox.is_empty() || connection.phase == Phase::Draining {
+        if !connection.is_silent() || connection.held_back.is_some() || connection.phase == Phase::Draining {
             self.local.connections.mark_dirty(number);
         }
         if session != NONE {
             self.local.pump(session);
+            self.wake_scan(session);
         }
     }
 
@@ -360,7 +401,7 @@ impl Core {
     /// The connection is lost: without DISCONNECT, so its will is due [MQTT-3.1.2-8].
     fn take_loss(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
-        connection.outbox.clear();
+        connection.forget_packets();
         connection.over = true;
         if matches!(connection.phase, Phase::Connecting | Phase::Live) {
             self.local.counters.connections_closed_lost += 1;
@@ -380,8 +421,9 @@ impl Core {
     /// Ends every connection because the server stops.
     fn say_goodbye(&mut self) {
         self.stopping = true;
+        let reason = self.reason_of_stop(ReasonCode::ServerShuttingDown);
         for number in self.local.connections.numbers() {
-            self.disconnect(number, ReasonCode::ServerShuttingDown, DetachCause::Lost);
+            self.disconnect(number, reason, DetachCause::Lost);
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum Wait {
 
 /// What happened on the wire.
 ///
-/// `token` is what the owner gave for the connection when it called `receive`, `receive_once` or `send` last. Every
+/// `token` is what the owner gave for the connection when it called `adopt`, `receive`, `receive_once` or `send` last. Every
 /// operation of a connection is over when its [`Event::Closed`] arrives, which is always the last event of a connection:
 /// from then on the token and the slot may be used again, and not before.
 #[derive(Debug)]
@@ -48,6 +48,9 @@ pub enum Event {
         listener: u32,
         /// Why.
         error: io::Error,
+        /// The table, the process or the system has no room for a connection; otherwise this one connection was gone before
+        /// it was accepted.
+        full: bool,
     },
     /// A connection that `connect` began is there, or is not.
     Connected {
@@ -102,6 +105,13 @@ pub enum Event {
     },
     /// Somebody rang: at least once since the last turn.
     Rung,
+    /// Bytes were written to a file, perhaps not all.
+    Wrote {
+        /// What was given to `write`.
+        token: u64,
+        /// How many.
+        result: io::Result<usize>,
+    },
     /// A file's bytes are on the disk, or are not.
     Synced {
         /// What was given to `fsync`.

@@ -190,6 +190,13 @@ impl Wire {
         self.slots.free()
     }
 
+    /// Gives a connection that was accepted or that arrived the token of its events, from before its first operation on.
+    pub fn adopt(&mut self, slot: Slot, token: u32) {
+        if let Some(state) = self.slots.get_mut(slot) {
+            state.token = token;
+        }
+    }
+
     /// Submits everything that was asked for since the last turn, waits as `wait` says, and appends what happened to
     /// `events`, at most about [`COMPLETIONS_PER_TURN`]. Does not wait when something is there already, and may return
     /// early with no event. Costs no system call when there is nothing to submit, to take or to wait for.
@@ -241,6 +248,7 @@ impl Wire {
             Kind::Close => self.on_close(operation::slot(word), events),
             Kind::HandOver => self.on_hand_over(operation::slot(word), result, events),
             Kind::Sync => self.on_sync(operation::key(word), result, events),
+            Kind::Write => self.on_write(operation::key(word), result, events),
             Kind::Bell => self.on_bell(completion.flags()),
             Kind::Rung => self.rung = true,
             Kind::Arrived => {

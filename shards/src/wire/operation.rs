@@ -24,6 +24,7 @@ pub(super) enum Kind {
     Close,
     HandOver,
     Sync,
+    Write,
     Bell,
     /// A neighbour's wake-up; made by the neighbour, not by this ring.
     Rung,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 /// The bits of an arrived descriptor's token.
 pub(super) const HANDOVER_TOKEN_BITS: u32 = 56;
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Ignored,
     Kind::Receive,
     Kind::Send,
@@ -45,6 +46,7 @@ const KINDS: [Kind; 13] = [
     Kind::Close,
     Kind::HandOver,
     Kind::Sync,
+    Kind::Write,
     Kind::Bell,
     Kind::Rung,
     Kind::Arrived,

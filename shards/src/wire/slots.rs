@@ -1,12 +1,19 @@
 //! What the wire remembers of each direct descriptor: which of its operations are under way.
 //!
-//! A record is 20 bytes, and its memory is touched when the descriptor is used first.
+//! A record is 20 bytes. The kernel hands out the lowest free slot, so the records stand in chunks that are made when the
+//! first of their slots is used: one array for a million slots would cost a huge page before the first connection.
 
 /// A direct descriptor: an index into the ring's own table of files, not a file descriptor of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub(super) u32);
 
 impl Slot {
+    /// For tests of what has slots but no kernel.
+    #[cfg(test)]
+    pub(crate) const fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The index, below [`WireConfig::slots`](super::WireConfig::slots).
     #[must_use]
     pub fn index(self) -> usize {
@@ -86,17 +93,19 @@ impl SlotState {
     }
 }
 
+/// Records of a chunk, 5 KiB.
+const CHUNK_SLOTS: usize = 256;
+
 /// The table of direct descriptors.
 pub(super) struct Slots {
-    states: Vec<SlotState>,
+    chunks: Vec<Box<[SlotState; CHUNK_SLOTS]>>,
     count: usize,
     used: usize,
 }
 
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
-        // Reserved but not touched: a page costs memory when one of its slots is used first.
-        Self { states: Vec::with_capacity(count as usize), count: count as usize, used: 0 }
+        Self { chunks: Vec::new(), count: count as usize, used: 0 }
     }
 
     /// Slots that hold no connection.
@@ -106,28 +115,29 @@ impl Slots {
 
     /// The kernel has put a connection into `slot`.
     pub(super) fn open(&mut self, slot: Slot) {
-        if self.states.len() <= slot.index() {
-            self.states.resize(slot.index() + 1, SlotState::UNUSED);
+        while self.chunks.len() <= slot.index() / CHUNK_SLOTS {
+            self.chunks.push(Box::new([SlotState::UNUSED; CHUNK_SLOTS]));
         }
-        self.states[slot.index()] = SlotState { used: true, ..SlotState::UNUSED };
+        *self.of_completion(slot) = SlotState { used: true, ..SlotState::UNUSED };
         self.used += 1;
     }
 
     /// The kernel has freed `slot`; returns the token of its connection.
     pub(super) fn vacate(&mut self, slot: Slot) -> u32 {
-        let token = self.states[slot.index()].token;
-        self.states[slot.index()] = SlotState::UNUSED;
         self.used -= 1;
-        token
+        std::mem::replace(self.of_completion(slot), SlotState::UNUSED).token
     }
 
     /// The connection in `slot`, if there is one.
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut SlotState> {
-        self.states.get_mut(slot.index()).filter(|state| state.used)
+        let chunk = self.chunks.get_mut(slot.index() / CHUNK_SLOTS)?;
+        Some(&mut chunk[slot.index() % CHUNK_SLOTS]).filter(|state| state.used)
     }
 
     /// The connection of an operation that has just completed; an operation holds its slot in use.
+    #[inline]
     pub(super) fn of_completion(&mut self, slot: Slot) -> &mut SlotState {
-        &mut self.states[slot.index()]
+        &mut self.chunks[slot.index() / CHUNK_SLOTS][slot.index() % CHUNK_SLOTS]
     }
 }

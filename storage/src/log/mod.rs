@@ -101,8 +101,10 @@ enum Purpose {
     Grow,
     /// New records whose room was reserved.
     Keep,
-    /// What ends the life of records, and what is moved so that a segment can go.
+    /// What ends the life of records, or must be appended for other reasons also when the log is full.
     Free,
+    /// What is moved so that a segment can go, and the mark that lets it go. The last segment of the limit is for these alone.
+    Move,
 }
 
 /// An append-only log in a folder. See the [crate's page](crate) for an example.
@@ -186,6 +188,23 @@ impl<B: Backing> Log<B> {
             self.make_room(need, body_bytes(body), Purpose::Free)?;
         }
         Ok(self.put_next(kind, true, key, body))
+    }
+
+    /// [`Log::append`] for a small record that lets larger ones go, or without which the owner could not go on: it may use the
+    /// room that is kept for those when the log is full.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    #[inline]
+    pub fn append_vital(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<Appended, AppendError> {
+        let len = body_bytes(body);
+        let need = format::record_bytes(len);
+        if need > self.room {
+            self.make_room(need, len, Purpose::Free)?;
+        }
+        let appended = self.put_next(kind, false, key, body);
+        self.ledger.retain(appended.at);
+        Ok(appended)
     }
 
     /// Says that a record is no longer needed; see [`Ledger::release`].

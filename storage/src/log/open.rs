@@ -94,6 +94,7 @@ impl<B: Backing> Log<B> {
         let (active, spare, fresh) = match (replayed.ending, sealed.pop_back()) {
             (Ending::Open, Some(mut last)) => {
                 last.limit = last.header.len as u32;
+                last.synced = false;
                 (last, rest.spare, false)
             }
             (_, last) => {

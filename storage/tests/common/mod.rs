@@ -11,9 +11,9 @@ use ringtail_storage::{
 };
 
 /// Gives a key a value, in place of the one it had.
-pub const SET: Kind = Kind::new(1).unwrap();
+pub const SET: Kind = Kind::of::<1>();
 /// A tombstone: takes a key's value away.
-pub const CLEAR: Kind = Kind::new(2).unwrap();
+pub const CLEAR: Kind = Kind::of::<2>();
 
 /// One value that is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

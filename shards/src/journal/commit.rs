@@ -1,0 +1,203 @@
+//! Commits: from what is pending to the disk, one at a time, on the shard's ring.
+
+use super::barrier::Count;
+use super::state::Holder;
+use super::{Journal, SavedRetained};
+use crate::config::Sync;
+use crate::wire::Wire;
+use ringtail_mqtt::time::Millis;
+use ringtail_storage::{CleanProgress, Commit, DiskFile, Reach, StorageError};
+use std::io;
+
+/// What the events of a shard's commits carry.
+pub(crate) struct CommitTokens;
+
+impl CommitTokens {
+    /// A write, and its sync where it has one.
+    pub(crate) const WRITE: u64 = 0;
+    /// A sync beside which writes go on.
+    pub(crate) const SYNC: u64 = 1;
+}
+
+/// How often a full log is asked whether there is room again, milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// Bytes of the oldest segment that one slice of cleaning looks through: some tens of microseconds.
+const CLEAN_BYTES: u32 = 64 << 10;
+
+impl Journal {
+    /// At the end of every turn: brings to disk what the turn left, as far as nothing is under way, and opens the barriers that
+    /// can be opened; `tell` is told which shards are to hear how many of their messages are safe. True when a barrier opened.
+    pub(crate) fn end_turn(
+        &mut self,
+        now: Millis,
+        retained: &mut SavedRetained,
+        wire: &mut Wire,
+        tell: impl FnMut(Count),
+    ) -> bool {
+        while let Some(finished) = self.jobs.take() {
+            if let Err(error) = self.log.finish_job(finished) {
+                tracing::warn!("{error}");
+            }
+        }
+        self.barriers.end_turn();
+        let afterwards = self.barriers.take_afterwards();
+        self.pending.extend(afterwards);
+        self.look_after_log(now, retained);
+        if self.writing.is_none() && !self.failed {
+            if !self.pending.is_empty() || self.barriers.wait_for_log() {
+                self.write_pending(Some(retained));
+                self.retained_bytes = 0;
+                if self.pending.is_empty() {
+                    self.barriers.written(self.log.tail());
+                }
+            }
+            self.start_commit(wire);
+        }
+        self.start_sync(now, wire);
+        while let Some(job) = self.log.take_job() {
+            self.jobs.give(job);
+        }
+        self.barriers.open(self.log.durable(), tell)
+    }
+
+    /// Makes the log good when something other than a commit has stopped it, and asks one that is full again, now and then.
+    fn look_after_log(&mut self, now: Millis, retained: &mut SavedRetained) {
+        if self.log.is_stopped() && !self.failed {
+            self.make_good(retained);
+        }
+        if self.log.full().is_some() && now >= self.retry_at {
+            self.retry_at = now.plus_ms(RETRY_MS);
+            self.log.retry_room();
+        }
+    }
+
+    fn start_commit(&mut self, wire: &mut Wire) {
+        let reach = if self.storage.sync == Sync::Always { Reach::Synced } else { Reach::Written };
+        if let Some(commit) = self.log.commit_target(reach) {
+            self.unsynced |= reach == Reach::Written;
+            submit(&commit, CommitTokens::WRITE, wire);
+            self.writing = Some(commit);
+        }
+    }
+
+    /// With `sync = "interval"`: a sync of what was written, when it is due.
+    fn start_sync(&mut self, now: Millis, wire: &mut Wire) {
+        let due = self.storage.sync == Sync::Interval && self.unsynced && now >= self.sync_at;
+        if !due || self.syncing.is_some() || self.writing.is_some() || self.failed {
+            return;
+        }
+        let Some(commit) = self.log.commit_target(Reach::Synced) else {
+            self.unsynced = false;
+            return;
+        };
+        {
+            self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
+            if commit.bytes().is_empty() {
+                self.unsynced = false;
+                submit(&commit, CommitTokens::SYNC, wire);
+                self.syncing = Some(commit);
+            } else {
+                submit(&commit, CommitTokens::WRITE, wire);
+                self.writing = Some(commit);
+            }
+        }
+    }
+
+    /// When the shard must turn although nothing happens.
+    pub(crate) fn next_turn(&self) -> Option<Millis> {
+        let sync = self.storage.sync == Sync::Interval && self.unsynced && self.syncing.is_none();
+        // What the log has refused is tried again.
+        let again = self.writing.is_none() && !self.failed && !self.pending.is_empty();
+        let retry = self.log.full().map(|_| self.retry_at);
+        let next = if again { Some(Millis::default()) } else { sync.then_some(self.sync_at) };
+        next.into_iter().chain(retry).min()
+    }
+
+    /// A write of a commit is over.
+    pub(crate) fn wrote(&mut self, result: io::Result<usize>, retained: &mut SavedRetained, wire: &mut Wire) {
+        let Some(mut commit) = self.writing.take() else { return };
+        match result {
+            Ok(0) => self.committed(commit, Err(io::ErrorKind::WriteZero.into()), retained),
+            Ok(count) => {
+                commit.wrote(count);
+                if commit.bytes().is_empty() && !commit.syncs() {
+                    return self.committed(commit, Ok(()), retained);
+                }
+                submit(&commit, CommitTokens::WRITE, wire);
+                self.writing = Some(commit);
+            }
+            Err(error) => self.committed(commit, Err(error), retained),
+        }
+    }
+
+    /// The sync of a commit is over.
+    pub(crate) fn synced(&mut self, token: u64, result: io::Result<()>, retained: &mut SavedRetained) {
+        let commit = if token == CommitTokens::WRITE { self.writing.take() } else { self.syncing.take() };
+        if let Some(commit) = commit {
+            self.committed(commit, result, retained);
+        }
+    }
+
+    fn committed(&mut self, commit: Commit<DiskFile>, outcome: io::Result<()>, retained: &mut SavedRetained) {
+        self.commits += 1;
+        let Err(error) = self.log.committed(commit, outcome) else { return };
+        // What was not safe yet is in doubt: the kernel may have thrown it away, and would not say so again.
+        tracing::error!("{error}; what had not been acknowledged is written again, elsewhere");
+        self.make_good(retained);
+    }
+
+    fn make_good(&mut self, retained: &mut SavedRetained) {
+        let mut holder = Holder { state: &mut self.state, retained };
+        if let Err(error) = self.log.rewrite_unsynced(&mut holder) {
+            tracing::error!("nothing more is kept before a new start: {error}");
+            self.failed = true;
+            self.just_failed = Some(self.barriers.fail());
+        }
+    }
+
+    /// Once, when nothing more can be kept before a new start: how many of their messages other shards are not to wait for any
+    /// longer.
+    pub(crate) fn take_failure(&mut self) -> Option<Vec<Count>> {
+        self.just_failed.take()
+    }
+
+    /// True when the log takes more room than it should.
+    pub(crate) fn wants_cleaning(&self) -> bool {
+        !self.failed && self.log.wants_cleaning()
+    }
+
+    /// Moves a slice of what is still needed out of the oldest segment. True when there is more to do at once.
+    pub(crate) fn clean(&mut self, retained: &mut SavedRetained) -> bool {
+        let mut holder = Holder { state: &mut self.state, retained };
+        match self.log.clean_slice(CLEAN_BYTES, &mut holder) {
+            Ok(CleanProgress::Scanned(_) | CleanProgress::Freed) => true,
+            Ok(CleanProgress::Idle | CleanProgress::Waiting | CleanProgress::Full) => false,
+            Err(error) => {
+                tracing::error!("the log's oldest segment could not be cleaned: {error}");
+                false
+            }
+        }
+    }
+
+    /// Brings everything to disk and closes the log.
+    ///
+    /// # Errors
+    /// What the disk says; what was acknowledged is safe all the same.
+    pub(crate) fn close(mut self, retained: &mut SavedRetained) -> Result<(), StorageError> {
+        self.write_pending(Some(retained));
+        if let Some(commit) = self.writing.take().or(self.syncing.take()) {
+            drop(commit);
+        }
+        self.log.close()
+    }
+}
+
+fn submit(commit: &Commit<DiskFile>, token: u64, wire: &mut Wire) {
+    if commit.bytes().is_empty() {
+        wire.fsync(commit.file(), token);
+    } else {
+        let (bytes, from, position) = commit.ring_write();
+        wire.write(commit.file(), (bytes, from), position, token);
+    }
+}

@@ -1,0 +1,327 @@
+//! The data folder: opened for so many shards, whatever number it was written with, and read and written as a whole.
+
+use super::record::{self, QueuedBody, SessionBody, WillBody, kind};
+use super::recover::{Replay, Restored};
+use super::state::State;
+use crate::config::{Storage, Sync};
+use crate::home::Homes;
+use ringtail_mqtt::message::Message;
+use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
+use ringtail_mqtt::time::Millis;
+use ringtail_storage::{
+    Access, Acknowledge, AppendError, DataFolder, Disk, Kind, Layout, Log, LogOptions, Offset, Recovery, StorageError,
+    tools,
+};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The log says why.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A record is none that this program writes.
+    #[error(
+        "{} holds a record at {at} that this program does not know; run the program that wrote it, nothing was changed",
+        dir.display()
+    )]
+    Unknown {
+        /// The log's folder.
+        dir: PathBuf,
+        /// The record.
+        at: Offset,
+    },
+    /// There is no room, or a message is larger than a segment.
+    #[error("{source}; raise storage.limit_bytes or storage.segment_bytes, nothing was changed")]
+    Append {
+        /// What the log said.
+        #[from]
+        source: AppendError,
+    },
+    /// The thread that waits for the disk could not be started.
+    #[error("the thread of the log could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A durable session, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSession {
+    /// The Client Identifier.
+    pub client_id: Box<str>,
+    /// The protocol version of its last connection.
+    pub version: ProtocolVersion,
+    /// The Session Expiry Interval, seconds.
+    pub expiry_s: u32,
+    /// When its connection went; `None` if it had one.
+    pub detached_at: Option<Millis>,
+    /// The will that is still to be published.
+    pub will: Option<KeptWill>,
+    /// Its subscriptions.
+    pub subscriptions: Vec<KeptSubscription>,
+    /// Its messages: those that were sent, then those that wait, each in their order.
+    pub messages: Vec<KeptMessage>,
+    /// Identifiers of the client's own QoS 2 PUBLISHes that it has not released.
+    pub inbound: Vec<PacketId>,
+}
+
+/// A will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptWill {
+    /// The Will Message.
+    pub message: Message,
+    /// The Will Delay Interval, seconds.
+    pub delay_s: u32,
+    /// Its Message Expiry Interval, seconds.
+    pub message_expiry_s: Option<u32>,
+}
+
+/// A subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSubscription {
+    /// The filter as SUBSCRIBE had it, `$share/` and the Share Name included.
+    pub filter: Box<str>,
+    /// The Subscription Options.
+    pub options: SubscriptionOptions,
+    /// The Subscription Identifier, or 0.
+    pub subscription_id: u32,
+}
+
+/// A message of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptMessage {
+    /// Its number in the session.
+    pub sequence: u64,
+    /// The message; `None` once PUBREC has come.
+    pub message: Option<Rc<Message>>,
+    /// The QoS of the delivery.
+    pub qos: QoS,
+    /// The RETAIN flag of the delivery.
+    pub retain: bool,
+    /// The Subscription Identifiers of the delivery.
+    pub subscription_ids: Vec<u32>,
+    /// Present if it was sent.
+    pub packet_id: Option<PacketId>,
+}
+
+impl KeptMessage {
+    pub(super) fn released(sequence: u64, packet_id: PacketId) -> Self {
+        Self {
+            sequence,
+            message: None,
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            subscription_ids: Vec::new(),
+            packet_id: Some(packet_id),
+        }
+    }
+}
+
+/// Everything that a data folder keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// The durable sessions.
+    pub sessions: Vec<KeptSession>,
+    /// The retained messages.
+    pub retained: Vec<Rc<Message>>,
+}
+
+/// A data folder that is open for writing, and the logs in it.
+pub(crate) struct ShardFolder {
+    /// Holds the lock.
+    _folder: DataFolder,
+    dirs: Vec<PathBuf>,
+}
+
+/// Opens the data folder for `shards` shards. One that was written with another number is written anew first.
+///
+/// # Errors
+/// [`FolderError`]; what the folder held, it holds still.
+pub(crate) fn open_folder(dir: &Path, shards: u32, storage: &Storage) -> Result<ShardFolder, FolderError> {
+    let mut folder = DataFolder::open(dir, Access::Write)?;
+    let layout = match folder.layout() {
+        Some(layout) if layout.shards == shards => layout,
+        before => {
+            let contents = match before {
+                Some(before) => {
+                    tracing::info!(
+                        before = before.shards,
+                        now = shards,
+                        "the data folder is spread over the shards anew"
+                    );
+                    contents_of(&folder, before)?
+                }
+                None => Contents::default(),
+            };
+            write_layout(&mut folder, shards, storage, &contents)?
+        }
+    };
+    let dirs = (0..shards).map(|shard| folder.shard_dir(layout, shard)).collect();
+    Ok(ShardFolder { _folder: folder, dirs })
+}
+
+impl ShardFolder {
+    /// The folders of the shards' logs.
+    pub(crate) fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
+    }
+}
+
+/// Everything that a stopped or copied data folder holds.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn read_contents(dir: &Path) -> Result<Contents, FolderError> {
+    let folder = DataFolder::open(dir, Access::Read)?;
+    folder.layout().map_or_else(|| Ok(Contents::default()), |layout| contents_of(&folder, layout))
+}
+
+/// Puts `contents` into a data folder in place of whatever it holds, for `shards` shards.
+///
+/// # Errors
+/// [`FolderError`]; the folder then holds what it held.
+pub fn write_contents(dir: &Path, shards: u32, storage: &Storage, contents: &Contents) -> Result<(), FolderError> {
+    let mut folder = DataFolder::open(dir, Access::Write)?;
+    write_layout(&mut folder, shards, storage, contents).map(drop)
+}
+
+fn contents_of(folder: &DataFolder, layout: Layout) -> Result<Contents, FolderError> {
+    let mut contents = Contents::default();
+    for shard in 0..layout.shards {
+        let dir = folder.shard_dir(layout, shard);
+        let disk = Disk::open(&dir, Access::Read)?;
+        let mut replay = Replay::default();
+        tools::replay(&disk, |record| replay.take(&record, drop))?;
+        known(&replay, &dir)?;
+        let (_, restored) = replay.finish(drop);
+        contents.sessions.extend(restored.sessions.into_iter().map(|(_, session)| session));
+        contents.retained.extend(restored.retained.into_iter().map(|(message, _)| message));
+    }
+    Ok(contents)
+}
+
+fn known(replay: &Replay, dir: &Path) -> Result<(), FolderError> {
+    replay.unreadable().map_or(Ok(()), |at| Err(FolderError::Unknown { dir: dir.to_owned(), at }))
+}
+
+fn write_layout(
+    folder: &mut DataFolder,
+    shards: u32,
+    storage: &Storage,
+    contents: &Contents,
+) -> Result<Layout, FolderError> {
+    let layout = folder.next_layout(shards);
+    let homes = Homes::new(shards as u8);
+    for shard in 0..shards {
+        let mut writer = Writer::open(&folder.shard_dir(layout, shard), storage)?;
+        let own = |name: &str| u32::from(homes.of(name)) == shard;
+        contents
+            .sessions
+            .iter()
+            .filter(|session| own(&session.client_id))
+            .try_for_each(|session| writer.session(session))?;
+        let retained = contents.retained.iter().filter(|message| own(message.topic_name()));
+        retained.into_iter().try_for_each(|message| writer.message(kind::RETAINED, 0, message))?;
+        writer.log.close()?;
+    }
+    folder.adopt(layout)?;
+    Ok(layout)
+}
+
+/// A log that is written from nothing.
+struct Writer {
+    log: Log<Disk>,
+    key: u64,
+    /// Messages that were written, by their place in memory.
+    messages: HashMap<*const Message, u64>,
+}
+
+impl Writer {
+    fn open(dir: &Path, storage: &Storage) -> Result<Self, FolderError> {
+        let (log, _) = Log::open(dir, log_options(storage), |_, _| {})?;
+        Ok(Self { log, key: 0, messages: HashMap::new() })
+    }
+
+    fn append(&mut self, kind: Kind, key: u64, body: &[&[u8]]) -> Result<(), FolderError> {
+        self.log.append(kind, key, body)?;
+        while let Some(job) = self.log.take_job() {
+            self.log.finish_job(job.run())?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, kind: Kind, key: u64, message: &Message) -> Result<(), FolderError> {
+        let shown = message.as_ref();
+        let head = record::message_head(&shown);
+        self.append(kind, key, &[&head, shown.topic_name.as_bytes(), shown.properties, shown.payload])
+    }
+
+    fn session(&mut self, session: &KeptSession) -> Result<(), FolderError> {
+        self.key += 1;
+        let key = self.key;
+        let will = session.will.as_ref().map(|will| WillBody {
+            delay_s: will.delay_s,
+            message_expiry_s: will.message_expiry_s,
+            message: will.message.as_ref(),
+        });
+        let KeptSession { version, expiry_s, detached_at, .. } = *session;
+        let body = SessionBody { version, expiry_s, detached_at, client_id: &session.client_id, will };
+        self.append(kind::SESSION, key, &[&record::session(&body)])?;
+        for subscription in &session.subscriptions {
+            let head = record::subscribed_head(subscription.options.into(), subscription.subscription_id);
+            self.append(kind::SUBSCRIBED, key, &[&head, subscription.filter.as_bytes()])?;
+        }
+        for packet_id in &session.inbound {
+            self.append(kind::HELD, key, &[&packet_id.get().to_le_bytes()])?;
+        }
+        session.messages.iter().try_for_each(|message| self.queued(key, message))
+    }
+
+    fn queued(&mut self, session: u64, kept: &KeptMessage) -> Result<(), FolderError> {
+        let sequence = kept.sequence;
+        let Some(message) = &kept.message else {
+            let Some(packet_id) = kept.packet_id else { return Ok(()) };
+            return self.append(kind::RELEASED, session, &[&record::numbered(sequence, packet_id)]);
+        };
+        let key = match self.messages.get(&Rc::as_ptr(message)) {
+            Some(key) => *key,
+            None => {
+                self.key += 1;
+                let key = self.key;
+                self.message(kind::MESSAGE, key, message)?;
+                self.messages.insert(Rc::as_ptr(message), key);
+                key
+            }
+        };
+        let mut body = Vec::new();
+        let KeptMessage { qos, retain, packet_id, .. } = *kept;
+        let subscription_ids = kept.subscription_ids.clone();
+        record::queued(&QueuedBody { sequence, message: key, qos, retain, packet_id, subscription_ids }, &mut body);
+        self.append(kind::QUEUED, session, &[&body])
+    }
+}
+
+/// Opens a shard's log and reads what it holds.
+pub(super) fn open_log(
+    dir: &Path,
+    storage: &Storage,
+) -> Result<(Log<Disk>, State, Restored, u64, Recovery), FolderError> {
+    let mut replay = Replay::default();
+    let (mut log, recovery) = Log::open(dir, log_options(storage), |record, ledger| {
+        replay.take(&record, |at| ledger.release(at));
+    })?;
+    known(&replay, dir)?;
+    let key_max = replay.key_max();
+    let (state, restored) = replay.finish(|at| log.release(at));
+    Ok((log, state, restored, key_max, recovery))
+}
+
+fn log_options(storage: &Storage) -> LogOptions {
+    let acknowledge = if storage.sync == Sync::Always { Acknowledge::Synced } else { Acknowledge::Written };
+    let Storage { segment_bytes, limit_bytes, .. } = *storage;
+    LogOptions { segment_bytes, limit_bytes, acknowledge, staged_bytes_max: STAGED_BYTES_MAX }
+}
+
+/// Bytes that wait in memory for a commit; more are written by whoever appends.
+const STAGED_BYTES_MAX: usize = 16 << 20;

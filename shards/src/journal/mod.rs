@@ -1,0 +1,165 @@
+//! What a shard keeps on disk: its durable sessions, their messages, and its retained messages, as records of its log.
+//!
+//! ```text
+//!   SUBSCRIBE, PUBLISH, PUBREC ...  ->  pending  --begin of a commit-->  records  --write, sync-->  Durable
+//!                                          |                                                          |
+//!   PUBACK of a subscriber  ---------------'  what is acknowledged before is never written            v
+//!                                                                       barriers open, acknowledgements leave
+//! ```
+//!
+//! - [`events`]: what happened to a session or a retained message.
+//! - [`pending`]: from there to records, when a commit begins.
+//! - [`barrier`]: what must be safe before something may be sent.
+//! - [`recover`] and [`folder`]: back from records to sessions, and to another number of shards.
+//!
+//! Depends on `ringtail-storage` for the log. Architecture invariant: nothing that a client may take for a promise leaves the
+//! shard before the barrier that stands for it is open, and only a [`Durable`](ringtail_storage::Durable) of the log opens one.
+
+mod barrier;
+mod commit;
+mod events;
+mod folder;
+mod jobs;
+#[cfg(test)]
+mod model;
+mod pending;
+mod record;
+mod recover;
+mod state;
+
+pub(crate) use barrier::{BarrierId, Count, Lane};
+pub(crate) use events::Fence;
+pub use folder::{
+    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, write_contents,
+};
+pub(crate) use folder::{ShardFolder, open_folder};
+pub(crate) use record::{SessionBody, WillBody};
+pub(crate) use recover::Restored;
+
+use crate::config::Storage;
+use crate::routing::Retained;
+use crate::wire::Bell;
+use barrier::Barriers;
+use jobs::Jobs;
+use pending::Pending;
+use ringtail_mqtt::time::Millis;
+use ringtail_storage::{Commit, Disk, DiskFile, Log, LogStats, RecordRef};
+use state::State;
+use std::path::Path;
+
+/// What the journal notes about a retained message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Note {
+    at: Option<RecordRef>,
+    /// The number of the pending write that holds, or 0.
+    pending: u64,
+}
+
+impl Note {
+    /// The message stands in the log.
+    pub(crate) fn restore(&mut self, at: RecordRef) {
+        self.at = Some(at);
+    }
+}
+
+/// The retained messages of a shard, with their places in the log.
+pub(crate) type SavedRetained = Retained<Note>;
+
+/// The journal of one shard.
+pub(crate) struct Journal {
+    log: Log<Disk>,
+    storage: Storage,
+    state: State,
+    pending: Vec<Pending>,
+    /// Bytes of retained messages among what is pending.
+    retained_bytes: u64,
+    /// The key that the next session or message gets.
+    next_key: u64,
+    /// The key of the message that is being delivered, once a session has queued it.
+    message: Option<u64>,
+    /// The publication under way has changed what is kept here.
+    touched: bool,
+    /// The publication under way could not be kept for somebody.
+    refused: bool,
+    pub(crate) barriers: Barriers,
+    jobs: Jobs,
+    writing: Option<Commit<DiskFile>>,
+    syncing: Option<Commit<DiskFile>>,
+    sync_at: Millis,
+    /// When a full log asks for room again.
+    retry_at: Millis,
+    /// Something was written that no sync has followed.
+    unsynced: bool,
+    /// Commits that are over.
+    commits: u64,
+    scratch: Vec<u8>,
+    /// The log has failed for good: nothing more can be kept before a new start.
+    failed: bool,
+    /// What other shards are to be told of a failure.
+    just_failed: Option<Vec<Count>>,
+    /// Connections that hold something back, by number.
+    pub(crate) fenced: Vec<u32>,
+}
+
+impl Journal {
+    /// Opens the log in `dir` and reads what it holds. `bell` wakes the shard that owns it.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub(crate) fn open(
+        dir: &Path,
+        storage: Storage,
+        shards: u8,
+        shard: usize,
+        bell: Bell,
+    ) -> Result<(Self, Restored), FolderError> {
+        let (log, state, restored, key_max, recovery) = folder::open_log(dir, &storage)?;
+        if let Some(torn) = &recovery.torn_tail {
+            tracing::info!(shard, "{} ends at byte {}: {}", torn.path.display(), torn.byte, torn.what);
+        }
+        let journal = Self {
+            next_key: log.next_seq().max(key_max),
+            log,
+            storage,
+            state,
+            pending: Vec::new(),
+            retained_bytes: 0,
+            message: None,
+            touched: false,
+            refused: false,
+            barriers: Barriers::new(shards),
+            jobs: Jobs::start(shard, bell).map_err(FolderError::Thread)?,
+            writing: None,
+            syncing: None,
+            sync_at: Millis::default(),
+            retry_at: Millis::default(),
+            unsynced: false,
+            commits: 0,
+            scratch: Vec::new(),
+            failed: false,
+            just_failed: None,
+            fenced: Vec::new(),
+        };
+        Ok((journal, restored))
+    }
+
+    /// What the log holds and has done.
+    pub(crate) fn stats(&self) -> LogStats {
+        self.log.stats()
+    }
+
+    /// Commits that are over.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Durable sessions.
+    pub(crate) fn sessions(&self) -> usize {
+        self.state.sessions.len()
+    }
+
+    fn new_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+}

@@ -1,0 +1,475 @@
+//! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
+
+use crate::ShardId;
+use crate::journal::{Count, Journal, KeptSession, Lane, Restored, SessionBody, WillBody};
+use crate::routing::{Announcement, OptionBits, Subscriber};
+use crate::shard::connection::Phase;
+use crate::shard::inbound::Flow;
+use crate::shard::local::Local;
+use crate::shard::mail::{Mail, Publisher};
+use crate::shard::sessions::{Membership, SessionEntry};
+use crate::shard::{Core, Shard};
+use crate::wire::Wire;
+use ringtail_mqtt::message::Message;
+use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::{DetachCause, Progress, RestoredMessage, Session};
+use ringtail_mqtt::time::Millis;
+use ringtail_mqtt::topic::Filter;
+use std::io;
+use std::rc::Rc;
+
+impl Shard {
+    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
+    pub(crate) fn end_turn(&mut self) {
+        let Self { core, wire, .. } = self;
+        let Core { local, retained, .. } = core;
+        let Some(journal) = &mut local.journal else { return };
+        if let Some(taken) = journal.take_failure() {
+            core.refuse_all_held_back();
+            core.tell_all(|| Mail::LogFailed);
+            for (shard, lane, count) in taken {
+                core.post(shard, Mail::Safe(lane, count));
+            }
+            return;
+        }
+        let mut safe = Vec::new();
+        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
+        for (shard, lane, count) in safe {
+            core.post(shard, Mail::Safe(lane, count));
+        }
+        if opened {
+            core.local.release_held_back();
+        }
+    }
+
+    /// Brings everything to disk.
+    pub(crate) fn close_journal(&mut self) -> io::Result<()> {
+        let Core { local, retained, .. } = &mut self.core;
+        local.journal.take().map_or(Ok(()), |journal| journal.close(retained).map_err(io::Error::other))
+    }
+}
+
+impl Core {
+    /// Puts back what the log held, and returns what the other shards have to know of it.
+    pub(crate) fn restore(&mut self, journal: Journal, restored: Restored) -> Vec<Announcement> {
+        let mut announcements = Vec::new();
+        self.local.journal = Some(Box::new(journal));
+        for (key, kept) in restored.sessions {
+            self.restore_session(key, kept, &mut announcements);
+        }
+        for (message, at) in restored.retained {
+            match self.retained.set(message) {
+                Ok(note) => note.restore(at),
+                Err(error) => {
+                    self.local.counters.retained_refused_full += 1;
+                    tracing::warn!(shard = self.id, "a retained message in the data folder is not used: {error}");
+                }
+            }
+        }
+        if self.local.journal.as_ref().is_some_and(|journal| journal.sessions() > 0) {
+            self.take_durable(self.id, true);
+        }
+        announcements
+    }
+
+    fn restore_session(&mut self, key: u64, kept: KeptSession, announcements: &mut Vec<Announcement>) {
+        let now = self.local.now;
+        let detached_at = kept.detached_at.unwrap_or(now);
+        let mut session = Session::restore(&kept.client_id, kept.version, kept.expiry_s, 1, detached_at);
+        session.track_progress(true);
+        let mut unused = Vec::new();
+        for message in &kept.messages {
+            let restored = RestoredMessage {
+                sequence: message.sequence,
+                message: message.message.clone(),
+                qos: message.qos,
+                retain: message.retain,
+                subscription_ids: &message.subscription_ids,
+                packet_id: message.packet_id,
+            };
+            if let Err(reason) = session.restore_message(restored, &self.local.limits, now) {
+                self.local.counters.dropped_queue_full += 1;
+                unused.push(message.sequence);
+                tracing::warn!(client_id = %kept.client_id, ?reason, "a message in the data folder is not used");
+            }
+        }
+        kept.inbound.iter().for_each(|packet_id| session.restore_inbound(*packet_id));
+        if let Some(will) = kept.will {
+            session.restore_will(will.message, will.delay_s, will.message_expiry_s);
+        }
+        let number = self.local.sessions.insert(session);
+        if let Some(entry) = self.local.sessions.get_mut(number) {
+            entry.log = key;
+        }
+        for subscription in &kept.subscriptions {
+            self.restore_subscription(
+                number,
+                &subscription.filter,
+                subscription.options,
+                subscription.subscription_id,
+                announcements,
+            );
+        }
+        self.local.note_progress(number);
+        if let Some(journal) = &mut self.local.journal {
+            for sequence in unused {
+                let _ = journal.progress(key, Progress::Done { sequence });
+            }
+        }
+        self.file_timer(number);
+    }
+
+    fn restore_subscription(
+        &mut self,
+        session: u32,
+        text: &str,
+        options: SubscriptionOptions,
+        id: u32,
+        announcements: &mut Vec<Announcement>,
+    ) {
+        let Ok(filter) = Filter::parse(text, u16::MAX) else {
+            return tracing::warn!(shard = self.id, filter = text, "a topic filter in the data folder is not used");
+        };
+        match filter.share {
+            Some(share) => {
+                let subscriber = Subscriber { session, options: options.into(), subscription_id: id };
+                let joined = self.shared.join(share, filter.filter, false, subscriber);
+                self.remember(session, Membership::Group(joined.group));
+                if let Some(announcement) = joined.announcement {
+                    self.remote.apply(self.id, &announcement);
+                    announcements.push(announcement);
+                }
+            }
+            None => {
+                let made = self.subscriptions.subscribe(filter.filter, session, options, id);
+                self.remember(session, Membership::Filter(made.filter));
+                if made.announce {
+                    announcements.push(Announcement::Add(filter.filter.into()));
+                }
+            }
+        }
+    }
+
+    /// What another shard had when it started.
+    pub(crate) fn take_start(&mut self, from: ShardId, announcements: &[Announcement], durable: bool) {
+        announcements.iter().for_each(|announcement| self.remote.apply(from, announcement));
+        self.take_durable(from, durable);
+    }
+
+    /// A publication begins, by a client, a will, or another shard.
+    pub(crate) fn begin_publication(&mut self) {
+        if let Some(journal) = &mut self.local.journal {
+            journal.begin_publication();
+        }
+    }
+
+    /// A message went to another shard; with `wait` its acknowledgement waits until it is safe there.
+    pub(crate) fn note_sent(&mut self, to: ShardId, lane: Lane, wait: bool) {
+        if let Some(journal) = &mut self.local.journal {
+            journal.barriers.sent(to, lane, wait);
+        }
+    }
+
+    /// A message of another shard was taken: it will be told when it is safe, or now when it cannot be kept.
+    pub(crate) fn answer_publication(&mut self, from: ShardId, lane: Lane, publisher: Option<Publisher>) {
+        let Some(journal) = &mut self.local.journal else { return };
+        journal.barriers.taken(from, lane);
+        if journal.was_refused()
+            && let Some(publisher) = publisher
+        {
+            // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
+            if publisher.shard == self.id {
+                self.take_refused(publisher);
+            } else {
+                self.post(publisher.shard, Mail::Refused(publisher));
+            }
+        }
+    }
+
+    /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
+    pub(crate) fn take_refused(&mut self, publisher: Publisher) {
+        let Local { sessions, journal, connections, .. } = &mut self.local;
+        let Some(connection) = connections.get(publisher.connection) else { return };
+        if connection.held_back.is_none() {
+            return; // another connection has that number by now
+        }
+        if let (Some(entry), Some(journal), Some(packet_id)) =
+            (sessions.get_mut(connection.session), journal, publisher.packet_id)
+        {
+            entry.session.forget_inbound(packet_id);
+            journal.forget_inbound(entry.log, packet_id);
+        }
+        self.refuse_publisher(publisher.connection);
+    }
+
+    /// A client's PUBLISH above QoS 0 was routed: sees to it that its acknowledgement leaves when it is true.
+    ///
+    /// # Errors
+    /// The reason to refuse it.
+    pub(crate) fn keep_promise(
+        &mut self,
+        number: u32,
+        session: u32,
+        packet_id: PacketId,
+        qos: QoS,
+    ) -> Result<(), ReasonCode> {
+        let Local { journal, sessions, counters, .. } = &mut self.local;
+        let Some(journal) = journal else { return Ok(()) };
+        let log = sessions.get(session).map_or(0, |entry| entry.log);
+        let held = !journal.was_refused() && qos == QoS::ExactlyOnce && log != 0;
+        if journal.was_refused() || (held && journal.hold_inbound(log, packet_id).is_err()) {
+            counters.storage_refused += 1;
+            return Err(journal.refusal());
+        }
+        if journal.was_touched() {
+            self.local.fence(number);
+        }
+        Ok(())
+    }
+
+    /// True when the client can be told that its PUBLISH is refused: before 5.0 there is no way but to close.
+    pub(crate) fn can_refuse(&self, number: u32) -> bool {
+        self.local.connections.get(number).is_some_and(|connection| connection.version == ProtocolVersion::V5)
+    }
+
+    /// Ends a connection whose packets cannot be kept, without the acknowledgements that still wait.
+    pub(crate) fn refuse_publisher(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase != Phase::Live {
+            return;
+        }
+        // Not even a DISCONNECT: what it would follow may have been cut off in the middle.
+        connection.forget_packets();
+        self.local.counters.storage_refused += 1;
+        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: what it sent could not be kept");
+        self.detach(number, DetachCause::Lost);
+        self.drain(number);
+    }
+
+    /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
+    pub(crate) fn refuse_all_held_back(&mut self) {
+        for number in self.local.connections.numbers() {
+            if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
+                self.refuse_publisher(number);
+            }
+        }
+    }
+
+    /// Another shard says how many of this one's messages are safe there.
+    pub(crate) fn take_safe(&mut self, count: Count) {
+        if let Some(journal) = &mut self.local.journal {
+            journal.barriers.is_safe(count);
+        }
+    }
+
+    /// Another shard has durable sessions, or none any more.
+    pub(crate) fn take_durable(&mut self, from: ShardId, durable: bool) {
+        if durable {
+            self.durable_shards.insert(from);
+        } else {
+            self.durable_shards.remove(from);
+        }
+    }
+
+    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut Wire) {
+        let Self { local, retained, .. } = self;
+        if let Some(journal) = &mut local.journal {
+            journal.wrote(result, retained, wire);
+        }
+    }
+
+    pub(crate) fn take_synced(&mut self, token: u64, result: io::Result<()>) {
+        let Self { local, retained, .. } = self;
+        if let Some(journal) = &mut local.journal {
+            journal.synced(token, result, retained);
+        }
+    }
+
+    /// A session has got a connection: from now on it is durable, or it is not any more.
+    pub(crate) fn keep_session(&mut self, session: u32) -> Flow {
+        let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
+        let Some(journal) = &mut self.local.journal else { return Flow::Continue };
+        let (number, log) = (entry.connection, entry.log);
+        let barrier = journal.session_barrier(log);
+        if barrier > journal.barriers.opened() {
+            // What an earlier connection was not told yet, this one must not be told earlier.
+            self.local.hold_back(number, barrier);
+        }
+        let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
+        let Some(journal) = &mut self.local.journal else { return Flow::Continue };
+        if entry.session.is_transient() {
+            entry.session.track_progress(false);
+            entry.log = 0;
+            self.forget_session(log);
+            return Flow::Continue;
+        }
+        if log == 0 {
+            let Ok(key) = journal.open_session(&entry.kept()) else {
+                self.local.counters.storage_refused += 1;
+                let reason = journal.refusal();
+                self.refuse_session(number, session, reason);
+                return Flow::Stop;
+            };
+            entry.log = key;
+            entry.session.track_progress(true);
+            self.announce_durable();
+        } else {
+            self.note_session(session);
+            self.local.note_progress(session);
+        }
+        self.local.fence(number);
+        Flow::Continue
+    }
+
+    /// What the log has to know of a durable session has changed.
+    pub(crate) fn note_session(&mut self, session: u32) {
+        let Local { sessions, journal, .. } = &mut self.local;
+        let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
+        if entry.log != 0 {
+            journal.change_session(entry.log, &entry.kept());
+        }
+    }
+
+    /// A session is over, or durable no more.
+    pub(crate) fn forget_session(&mut self, log: u64) {
+        if let Some(journal) = self.local.journal.as_mut().filter(|_| log != 0) {
+            journal.end_session(log);
+            self.announce_durable();
+        }
+    }
+
+    /// Tells the other shards whether there are durable sessions here, when that has changed.
+    fn announce_durable(&mut self) {
+        let durable = self.local.journal.as_ref().is_some_and(|journal| journal.sessions() > 0);
+        if durable == self.durable_shards.contains(self.id) {
+            return;
+        }
+        self.take_durable(self.id, durable);
+        self.tell_all(|| Mail::Durable(durable));
+    }
+
+    fn tell_all(&mut self, mail: impl Fn() -> Mail) {
+        let own = self.id;
+        for shard in (0..self.shards).filter(|shard| *shard != own) {
+            self.post(shard, mail());
+        }
+    }
+
+    /// Undoes what a CONNECT has brought about when its session cannot be kept.
+    fn refuse_session(&mut self, number: u32, session: u32, reason: ReasonCode) {
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.forget_packets();
+        }
+        self.unbind(number);
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            // The client was never let in, so its will is nobody's business.
+            let _ = entry.session.detach(DetachCause::ClientDisconnect { with_will: false }, self.local.now);
+        }
+        self.end_session(session);
+        if let Some(connection) = self.local.connections.get_mut(number) {
+            connection.phase = Phase::Connecting;
+        }
+        self.refuse_connect(number, reason, None);
+    }
+
+    /// A subscription is about to be made.
+    ///
+    /// # Errors
+    /// The reason to refuse it.
+    pub(crate) fn keep_subscription(
+        &mut self,
+        session: u32,
+        filter: &str,
+        options: SubscriptionOptions,
+        id: u32,
+    ) -> Result<(), ReasonCode> {
+        let Local { sessions, journal, counters, .. } = &mut self.local;
+        let (Some(entry), Some(journal)) = (sessions.get(session), journal) else { return Ok(()) };
+        if entry.log == 0 {
+            return Ok(());
+        }
+        if journal.subscribe(entry.log, filter, OptionBits::from(options), id).is_err() {
+            counters.storage_refused += 1;
+            return Err(journal.refusal());
+        }
+        let number = entry.connection;
+        self.local.fence(number);
+        Ok(())
+    }
+
+    /// A subscription has ended.
+    pub(crate) fn forget_subscription(&mut self, session: u32, filter: &str) {
+        let Local { sessions, journal, .. } = &mut self.local;
+        let (Some(entry), Some(journal)) = (sessions.get(session), journal) else { return };
+        if entry.log != 0 {
+            journal.unsubscribe(entry.log, filter);
+            let number = entry.connection;
+            self.local.fence(number);
+        }
+    }
+
+    /// A message to retain on this shard.
+    pub(crate) fn keep_retained(&mut self, message: Rc<Message>) {
+        let Self { retained, local, .. } = self;
+        let reserved = match &mut local.journal {
+            None => None,
+            Some(journal) => match journal.admit_retained(&message, retained) {
+                Ok(reserved) => Some(reserved),
+                Err(_) => {
+                    local.counters.retained_refused_full += 1;
+                    return;
+                }
+            },
+        };
+        let topic_name = Rc::clone(&message);
+        match (retained.set(message), &mut local.journal, reserved) {
+            (Ok(note), Some(journal), Some(reserved)) => journal.retained(topic_name.topic_name(), note, reserved),
+            (Ok(_), _, _) => {}
+            (Err(error), journal, reserved) => {
+                if let (Some(journal), Some(reserved)) = (journal, reserved) {
+                    journal.not_queued(reserved);
+                }
+                local.counters.retained_refused_full += 1;
+                tracing::warn!(shard = self.id, "a retained message was not kept: {error}");
+            }
+        }
+    }
+
+    /// The retained message of a topic is cleared.
+    pub(crate) fn forget_retained(&mut self, topic_name: &str) {
+        if let Some((_, note)) = self.retained.remove(topic_name)
+            && let Some(journal) = &mut self.local.journal
+        {
+            journal.retained_gone(topic_name, &note, false);
+        }
+    }
+
+    /// When the journal has something to do although nothing happens.
+    pub(crate) fn journal_turn(&self) -> Option<Millis> {
+        self.local.journal.as_ref().and_then(|journal| journal.next_turn())
+    }
+}
+
+impl Local {
+    /// Everybody has got the message at hand.
+    pub(crate) fn end_message(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.end_message();
+        }
+    }
+}
+
+impl SessionEntry {
+    /// What the log is to know of the session.
+    fn kept(&self) -> SessionBody<'_> {
+        let session = &self.session;
+        SessionBody {
+            version: session.version(),
+            expiry_s: session.session_expiry_s(),
+            detached_at: session.detached_at(),
+            client_id: session.client_id(),
+            will: session.pending_will().map(WillBody::of),
+        }
+    }
+}

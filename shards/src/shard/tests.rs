@@ -1,0 +1,5 @@
+//! Shards under the eyes of their clients, without a kernel.
+
+mod ended;
+mod holds;
+mod retained;
