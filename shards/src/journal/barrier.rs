@@ -212,15 +212,15 @@ impl Barriers {
         let Self { closed, unanswered, counts, failed, .. } = self;
         let is_durable = |upto: Option<Offset>| *failed || upto.is_some_and(|upto| durable.reaches(upto));
         for answers in unanswered {
-            while let Some(answer) = answers.pop_front_if(|a| is_durable(a.upto) && are_safe(counts, &a.needs)) {
-                answer.counts.into_iter().for_each(&mut tell);
+            while answers.front().is_some_and(|a| is_durable(a.upto) && are_safe(counts, &a.needs)) {
+                answers.pop_front().into_iter().flat_map(|answer| answer.counts).for_each(&mut tell);
             }
         }
+        let opens = |b: &Barrier| b.afterwards.is_empty() && is_durable(b.upto) && are_safe(counts, &b.needs);
         let before = self.opened;
-        while let Some(barrier) =
-            closed.pop_front_if(|b| b.afterwards.is_empty() && is_durable(b.upto) && are_safe(counts, &b.needs))
-        {
+        while let Some(barrier) = closed.front().filter(|barrier| opens(barrier)) {
             self.opened = barrier.id;
+            closed.pop_front();
         }
         self.opened > before
     }

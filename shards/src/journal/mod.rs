@@ -30,9 +30,11 @@ mod state;
 pub(crate) use barrier::{BarrierId, Count, Lane};
 pub(crate) use events::Fence;
 pub use folder::{
-    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, write_contents,
+    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, read_shard,
+    write_contents,
 };
 pub(crate) use folder::{ShardFolder, open_folder};
+pub use record::kind_name;
 pub(crate) use record::{SessionBody, WillBody};
 pub(crate) use recover::Restored;
 
