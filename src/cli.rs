@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::exit;
+use crate::kept::LogCommand;
 use crate::settings::{Argument, find};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ pub(crate) enum Command {
     /// Run the broker until SIGINT or SIGTERM
     #[command(after_help = exit::help())]
     Serve(Serve),
+    /// Look at, check, repair, export or import the data folder of a broker that does not run
+    #[command(subcommand, after_help = exit::help())]
+    Log(LogCommand),
     /// Print every setting at its default, as a file to start from
     Settings {
         /// Print the reference page in Markdown instead
@@ -61,7 +65,7 @@ impl Serve {
             key: key.to_owned(),
             text,
         };
-        let set = self.set.iter().map(|(key, text)| option(&format!("--set {key}"), key, text.clone()));
+        let set = assigned(&self.set);
         let listen = (!self.listen.is_empty()).then(|| option("--listen", "listen.addresses", self.listen.join(",")));
         let shards = self.shards.clone().map(|text| option("--shards", "shards.count", text));
         let cores = self.cores.clone().map(|text| option("--cores", "shards.cores", text));
@@ -70,13 +74,18 @@ impl Serve {
     }
 }
 
+/// What `--set` gives.
+pub(crate) fn assigned(set: &[(String, String)]) -> impl Iterator<Item = Argument> {
+    set.iter().map(|(key, text)| Argument { written: format!("--set {key}"), key: key.clone(), text: text.clone() })
+}
+
 /// The help of an option that stands for a setting.
-fn help(key: &str) -> String {
+pub(crate) fn help(key: &str) -> String {
     let doc = find(key).map_or("", |setting| setting.doc);
     format!("{doc}\n[setting: {key}]")
 }
 
-fn assignment(text: &str) -> Result<(String, String), &'static str> {
+pub(crate) fn assignment(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("write it as section.name=value")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }

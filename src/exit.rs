@@ -1,5 +1,6 @@
 //! How the program ends: the exit codes, and the failures that lead to them.
 
+use crate::kept::LogError;
 use crate::settings::Problems;
 use ringtail_shards::journal::FolderError;
 use ringtail_shards::wire::Missing;
@@ -19,11 +20,20 @@ pub(crate) enum Exit {
     Machine = 4,
     Address = 5,
     Folder = 6,
+    Damaged = 7,
 }
 
 impl Exit {
-    const ALL: [Self; 7] =
-        [Self::Stopped, Self::Failed, Self::Usage, Self::Settings, Self::Machine, Self::Address, Self::Folder];
+    const ALL: [Self; 8] = [
+        Self::Stopped,
+        Self::Failed,
+        Self::Usage,
+        Self::Settings,
+        Self::Machine,
+        Self::Address,
+        Self::Folder,
+        Self::Damaged,
+    ];
 
     const fn meaning(self) -> &'static str {
         match self {
@@ -34,6 +44,7 @@ impl Exit {
             Self::Machine => "the kernel or a limit of the process lacks something",
             Self::Address => "an address cannot be listened on",
             Self::Folder => "the data folder cannot be used",
+            Self::Damaged => "`log verify` or `log repair` found damage, and left it as it is",
         }
     }
 }
@@ -69,6 +80,8 @@ pub(crate) enum Failure {
     Address { address: SocketAddr, reason: std::io::Error },
     #[error("the data folder cannot be used: {0}")]
     Folder(FolderError),
+    #[error(transparent)]
+    Kept(#[from] LogError),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -82,6 +95,7 @@ impl Failure {
             Self::Machine(_) | Self::Shards(_) => Exit::Machine,
             Self::Address { .. } => Exit::Address,
             Self::Folder(_) => Exit::Folder,
+            Self::Kept(error) => error.exit(),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod authentication;
 mod cli;
 mod exit;
+mod kept;
 mod logging;
 mod machine;
 mod reload;
@@ -40,6 +41,7 @@ fn main() -> Exit {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Serve(options) => serve::serve(options),
+        Command::Log(command) => kept::run(command),
         Command::Settings { markdown: true } => Ok(io::stdout().write_all(reference::markdown().as_bytes())?),
         Command::Settings { markdown: false } => Ok(io::stdout().write_all(reference::file().as_bytes())?),
     }

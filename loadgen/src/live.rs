@@ -5,14 +5,15 @@ use crate::report::Interval;
 use crate::report::table::thousands;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 /// Where progress goes.
 #[derive(Debug)]
 pub(crate) enum Live {
     /// Nowhere.
     Quiet,
-    /// Lines on standard error.
-    Lines,
+    /// Lines on standard error, the last one of the ramp at this time.
+    Lines(Instant),
     /// A dashboard on the terminal behind standard error.
     Dashboard(Box<Dashboard>),
 }
@@ -48,16 +49,26 @@ impl Live {
     pub(crate) fn new(lines: bool) -> Self {
         match (std::io::stderr().is_terminal(), lines) {
             (true, _) => Self::Dashboard(Box::default()),
-            (false, true) => Self::Lines,
+            (false, true) => Self::Lines(Instant::now()),
             (false, false) => Self::Quiet,
         }
     }
 
     /// The ramp: how many clients are ready.
-    pub(crate) fn ramp(&self, connected: u64, wanted: u64) {
-        if let Self::Dashboard(d) = self {
-            d.connections.set_length(wanted);
-            d.connections.set_position(connected);
+    pub(crate) fn ramp(&mut self, connected: u64, wanted: u64) {
+        match self {
+            Self::Quiet => {}
+            Self::Lines(last) => {
+                if last.elapsed() >= Duration::from_secs(1) {
+                    *last = Instant::now();
+                    // Progress that nobody reads any more is no error.
+                    let _ = writeln!(std::io::stderr(), "{connected} of {wanted} connected");
+                }
+            }
+            Self::Dashboard(d) => {
+                d.connections.set_length(wanted);
+                d.connections.set_position(connected);
+            }
         }
     }
 
@@ -70,7 +81,7 @@ impl Live {
         let latency = format!("latency p50 {:.0} us, p99 {:.0} us, max {:.0} us", l.p50, l.p99, l.max);
         match self {
             Self::Quiet => {}
-            Self::Lines => {
+            Self::Lines(_) => {
                 // Progress that nobody reads any more is no error.
                 let _ = writeln!(
                     std::io::stderr(),

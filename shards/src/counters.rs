@@ -47,6 +47,7 @@ counters! {
     connections_accepted: "Connections that were accepted.",
     connections_handed_over: "Connections that were handed to the shard of their client id.",
     connections_refused_full: "Connections that found no free descriptor.",
+    connections_aborted: "Connections that were gone before they were accepted.",
     connections_refused_connect: "CONNECTs that were refused with a reason code.",
     authentications_failed: "Enhanced authentications that ended without success.",
     connections_closed_connect_timeout: "Connections that sent no whole CONNECT in time.",

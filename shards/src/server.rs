@@ -10,7 +10,7 @@ use crate::executor::{self, Background, Executor, ExecutorError};
 use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
 use crate::mesh::{Port, TooManyNeighbours, mesh};
 use crate::routing::{Announcement, Seed};
-use crate::shard::{Clock, Control, Core, Idle, Mail, Shard};
+use crate::shard::{Clock, Control, Core, Idle, Mail, Quiet, Shard};
 use crate::wire::{self, Wire, WireConfig, WireError, WireHandle};
 use ringtail_mqtt::time::Millis;
 use std::cell::RefCell;
@@ -92,6 +92,8 @@ pub struct Server {
     controls: Vec<Arc<Control>>,
     executors: Vec<Executor<io::Result<()>>>,
     ended: Option<mpsc::Receiver<ShardEnded>>,
+    /// A word of each shard that has no clients any more, once the server stops.
+    quiet: mpsc::Receiver<()>,
     /// Keeps other processes away from the data folder.
     _folder: Option<ShardFolder>,
 }
@@ -177,6 +179,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
         }
     }
     let (ended, ends) = mpsc::channel();
+    let (quiet, quiets) = mpsc::channel();
     let mut executors = Vec::new();
     let mut go = Vec::new();
     let mut places = Vec::new();
@@ -193,6 +196,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
             listeners,
             log_dir: folder.as_ref().map(|folder| folder.dirs()[shard].clone()),
             started: started.clone(),
+            quiet: Quiet::new(quiet.clone()),
             go: receiver,
         };
         let ended = ended.clone();
@@ -203,7 +207,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
             result
         })?);
     }
-    drop((started, ended));
+    drop((started, ended, quiet));
     let mut made: Vec<Option<Made>> = (0..shards).map(|_| None).collect();
     for shard in 0..shards {
         let start = starts.recv().map_err(|_| StartError::Ended(shard))?;
@@ -219,7 +223,7 @@ pub fn start(config: Config) -> Result<Server, StartError> {
     for (shard, go) in go.iter().enumerate() {
         go.send(all.clone()).map_err(|_| StartError::Ended(shard))?;
     }
-    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends), _folder: folder })
+    Ok(Server { listeners: addresses, places, controls, executors, ended: Some(ends), quiet: quiets, _folder: folder })
 }
 
 /// Binds every address once for each shard. A port 0 is chosen by the first.
@@ -250,14 +254,15 @@ struct Seat {
     /// The folder of the shard's log.
     log_dir: Option<PathBuf>,
     started: mpsc::Sender<Started>,
+    quiet: Quiet,
     go: mpsc::Receiver<Go>,
 }
 
 impl Seat {
     /// On the shard's own thread: makes the wire, reads the log, waits for the neighbours, turns.
     async fn serve(self) -> io::Result<()> {
-        let Self { shard: number, seed, config, port, listeners, log_dir, started, go } = self;
-        let made = make_shard(number, seed, &config, port, log_dir.as_deref());
+        let Self { shard: number, seed, config, port, listeners, log_dir, started, quiet, go } = self;
+        let made = make_shard(number, seed, &config, port, log_dir.as_deref(), quiet);
         let (mut shard, known) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -289,6 +294,7 @@ fn make_shard(
     config: &Arc<Config>,
     port: Port<Mail>,
     log_dir: Option<&Path>,
+    quiet: Quiet,
 ) -> Result<(Shard, Known), SeatError> {
     let wire = Wire::new(&WireConfig {
         slots: config.connections_max,
@@ -297,8 +303,12 @@ fn make_shard(
         ..WireConfig::default()
     })
     .map_err(SeatError::Wire)?;
-    let control =
-        Arc::new(Control { stop: AtomicBool::new(false), bell: wire.bell(), counters: PublishedCounters::default() });
+    let control = Arc::new(Control {
+        stop: AtomicBool::new(false),
+        end: AtomicBool::new(false),
+        bell: wire.bell(),
+        counters: PublishedCounters::default(),
+    });
     let (clock, idle) = (Clock::new(), Idle::new(config.spin_us, config.pacing));
     let mut core = Core::new(number as ShardId, seed, Arc::clone(config), port, clock.now());
     let mut announcements = Vec::new();
@@ -309,7 +319,7 @@ fn make_shard(
     }
     let known = Known { announcements, durable: core.durable_shards.contains(core.id) };
     let (events, neighbours, counters_at) = (Vec::new(), Arc::from([]), Millis::default());
-    Ok((Shard { wire, core, events, neighbours, control, clock, idle, counters_at }, known))
+    Ok((Shard { wire, core, events, neighbours, control, clock, idle, quiet, counters_at }, known))
 }
 
 impl Server {
@@ -347,6 +357,15 @@ impl Server {
     pub fn stop(self) -> Result<Counters, StopError> {
         for control in &self.controls {
             control.stop.store(true, Ordering::Relaxed);
+            control.bell.ring();
+        }
+        // A shard that has ended takes nothing any more, so none ends while another has clients.
+        for _ in &self.controls {
+            // An error means that every shard has ended.
+            let _ = self.quiet.recv();
+        }
+        for control in &self.controls {
+            control.end.store(true, Ordering::Release);
             control.bell.ring();
         }
         let mut first = Ok(());

@@ -38,7 +38,7 @@ fn a_full_table_is_reported_once_and_recovers() {
     let mut server = Server::new(&config);
     let mut clients: Vec<_> = (0..4).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     let first: [Slot; 2] = [server.accept(), server.accept()];
-    let Event::AcceptFailed { listener: 0, error } = server.next() else { panic!("not reported") };
+    let Event::AcceptFailed { listener: 0, error, full: true } = server.next() else { panic!("not reported") };
     assert_eq!(error.raw_os_error(), Some(libc::ENFILE));
     assert_eq!(server.wire.free_slots(), 0);
     assert!(turn(&mut server.wire).is_empty(), "reported twice, or accepted without a slot");
@@ -94,7 +94,7 @@ fn a_listener_that_fails_is_tried_again_after_a_pause() {
     while events.len() < 3 {
         wire.turn(Wait::Park { until: Some(PATIENCE) }, &mut events).unwrap();
     }
-    let failed = |e: &Event| matches!(e, Event::AcceptFailed { listener: 6, error } if error.raw_os_error() == Some(libc::EINVAL));
+    let failed = |e: &Event| matches!(e, Event::AcceptFailed { listener: 6, error, full: true } if error.raw_os_error() == Some(libc::EINVAL));
     assert!(events.iter().all(failed));
     assert!(start.elapsed() >= Duration::from_millis(200), "three failures are two pauses apart");
     socket.listen(16).unwrap();
@@ -103,6 +103,18 @@ fn a_listener_that_fails_is_tried_again_after_a_pause() {
         assert!(start.elapsed() < PATIENCE);
         wire.turn(Wait::Park { until: Some(PATIENCE) }, &mut events).unwrap();
     }
+}
+
+/// A connection that is closed before anything was asked of it ends under its own token, not under another's.
+#[test]
+fn an_adopted_connection_ends_under_its_token() {
+    let mut server = Server::new(&small());
+    let _client = TcpStream::connect(server.address).unwrap();
+    let slot = server.accept();
+    server.wire.adopt(slot, 77);
+    server.wire.close_now(slot);
+    let Event::Closed { slot: closed, token } = server.next() else { panic!("not closed") };
+    assert_eq!((closed, token), (slot, 77));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct LogOptions {
     /// Bytes of a segment, from 512 (for tests) to 1 GiB. Larger ones cost fewer changes, smaller ones give room back sooner;
     /// a record takes half of one at most. A log that holds a larger record goes on with segments that fit it.
     pub segment_bytes: u64,
-    /// Bytes that all segments may take on disk, at least four segments. One segment's room of it is kept for what frees room.
+    /// Bytes that all segments may take on disk, at least four segments. One of them is kept for what frees room.
     pub limit_bytes: u64,
     /// Bytes that may wait in memory for a commit. When more come than the disk takes, an append writes them itself.
     pub staged_bytes_max: usize,

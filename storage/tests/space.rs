@@ -4,7 +4,7 @@ mod common;
 
 use common::{Subject, options, recover};
 use ringtail_storage::crash::{CrashDisk, seeded};
-use ringtail_storage::{CleanProgress, LogOptions, Reach, StorageError};
+use ringtail_storage::{CleanProgress, FullCause, LogOptions, Reach, StorageError};
 
 const SEGMENT_BYTES: u64 = 4096;
 
@@ -134,4 +134,59 @@ fn places_that_are_gone_are_gone() {
     churn(&mut subject, 2000, 10, 7);
     let mut scratch = Vec::new();
     assert!(subject.log.read(at, &mut scratch).is_err());
+}
+
+/// A log that is full, and whose oldest records stay: what is released behind them makes room all the same, though ending a
+/// record takes room as well, and so does moving one.
+#[test]
+fn a_full_log_finds_what_is_dead_behind_what_lives() {
+    let limited = LogOptions { limit_bytes: 10 * SEGMENT_BYTES, ..options(SEGMENT_BYTES) };
+    let unlimited = options(SEGMENT_BYTES);
+    for (log_options, full_by, lasting) in [
+        (limited, FullCause::Limit, 10),
+        (limited, FullCause::Limit, 30),
+        (limited, FullCause::Limit, 90),
+        (unlimited, FullCause::Disk, 10),
+    ] {
+        let mut subject = Subject::new(CrashDisk::new(512, lasting), log_options);
+        subject.disk.set_room_bytes(9 * SEGMENT_BYTES);
+        for key in 1_000_000..1_000_000 + lasting {
+            subject.set(key, 100).unwrap();
+        }
+        let mut keys = 0;
+        while subject.set(keys, 0).is_ok() {
+            keys += 1;
+            tend(&mut subject, 0);
+        }
+        assert_eq!(subject.log.full(), Some(full_by));
+        let mut turns = 0;
+        for key in 0..keys {
+            while subject.clear(key).is_err() {
+                turns += 1;
+                assert!(turns < 1000, "{full_by:?}, {lasting}: stuck at {key} of {keys}, {:?}", subject.log.stats());
+                tend(&mut subject, 1000);
+            }
+            tend(&mut subject, 100);
+        }
+        while subject.log.full().is_some() {
+            turns += 1;
+            assert!(turns < 1000, "{full_by:?}, {lasting}: still full, {:?}", subject.log.stats());
+            tend(&mut subject, 1000);
+        }
+        subject.set(1, 100).unwrap();
+        assert_eq!(subject.keeper.values.len() as u64, lasting + 1);
+        assert!(subject.log.stats().disk_bytes <= log_options.limit_bytes);
+        subject.log.sync_now().unwrap();
+        subject.acknowledge();
+        subject.check(&subject.disk.crash(&mut seeded(1)), log_options).unwrap();
+    }
+}
+
+/// A slice of cleaning, a commit, and whatever jobs there are.
+fn tend(subject: &mut Subject, budget_bytes: u32) {
+    if budget_bytes > 0 {
+        let _ = subject.log.clean_slice(budget_bytes, &mut subject.keeper).unwrap();
+    }
+    assert!(subject.commit(Reach::Synced));
+    subject.work();
 }

@@ -14,6 +14,7 @@ mod hostile;
 mod mosquitto;
 mod rumqtt;
 mod scenarios;
+mod storage_limits;
 
 /// Makes a test of each case with one shard and one with three. The cases get the number of shards.
 macro_rules! on_shards {

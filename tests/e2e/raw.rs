@@ -203,9 +203,14 @@ pub(crate) struct Raw {
 impl Raw {
     /// A TCP connection over which nothing was said.
     pub(crate) fn open(broker: &Broker, version: Version) -> Self {
-        let stream = TcpStream::connect(broker.address()).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, version, received: Vec::new() }
+        Self::try_open(broker, version).unwrap()
+    }
+
+    /// The same, to a broker that may be gone.
+    pub(crate) fn try_open(broker: &Broker, version: Version) -> io::Result<Self> {
+        let stream = TcpStream::connect(broker.address())?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, version, received: Vec::new() })
     }
 
     /// Connects, which must succeed.

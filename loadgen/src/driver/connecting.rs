@@ -23,6 +23,24 @@ const RETRY_DOUBLINGS_MAX: u8 = 6;
 /// Connections that one turn begins: the rest of the loop has to go on during a storm.
 const BEGINS_PER_TURN: usize = 64;
 
+/// Connections of a worker that close at a time in the teardown.
+const CLOSING_MAX: u32 = 256;
+/// A teardown in which nothing moves for so long is over.
+const TEARDOWN_STALL_NS: u64 = 3_000_000_000;
+
+/// How far the teardown is.
+#[derive(Debug, Default)]
+pub(super) struct Teardown {
+    has_begun: bool,
+    /// Who goes next.
+    next: u32,
+    /// Connections that are being closed, now or ever.
+    closing: u32,
+    /// Where it stood when it moved last, and when that was.
+    seen: (u32, u64),
+    moved_ns: u64,
+}
+
 impl Worker {
     /// Begins the connections that are due: first ones and those that try again.
     pub(super) fn advance_ramp(&mut self, now: u64) {
@@ -285,6 +303,7 @@ impl Worker {
             Phase::Connecting | Phase::AwaitConnAck | Phase::AwaitSubAck => self.under_way -= 1,
             Phase::Offline | Phase::Closing => {}
         }
+        self.teardown.closing += 1;
         client.phase = Phase::Closing;
         client.out = Vec::new();
         client.partial = Vec::new();
@@ -297,6 +316,7 @@ impl Worker {
         client.phase = Phase::Offline;
         client.sending = false;
         self.tally.open -= 1;
+        self.teardown.closing = self.teardown.closing.saturating_sub(1);
         if client.wanted && client.left_by_plan {
             self.begin_connect(at, now);
         } else {
@@ -313,14 +333,24 @@ impl Worker {
         }
     }
 
-    /// Lets every client go in order.
-    pub(super) fn begin_teardown(&mut self) {
-        self.retries.clear();
-        self.tally.absent = self.tally.wanted.saturating_sub(self.tally.connected);
-        for at in 0..self.clients.len() as u32 {
-            self.clients[at as usize].wanted = false;
-            self.disconnect(at, true);
+    /// Lets every client go in order, so many at a time that a broker can follow. True when all have gone, or when nothing
+    /// moves any more.
+    pub(super) fn tear_down(&mut self, now: u64) -> bool {
+        if !self.teardown.has_begun {
+            self.teardown.has_begun = true;
+            self.retries.clear();
+            self.tally.absent = self.tally.wanted.saturating_sub(self.tally.connected);
+            self.clients.iter_mut().for_each(|client| client.wanted = false);
         }
+        if (self.teardown.next, self.tally.open) != self.teardown.seen {
+            self.teardown.seen = (self.teardown.next, self.tally.open);
+            self.teardown.moved_ns = now;
+        }
+        while self.teardown.closing < CLOSING_MAX && (self.teardown.next as usize) < self.clients.len() {
+            self.disconnect(self.teardown.next, true);
+            self.teardown.next += 1;
+        }
+        self.tally.open == 0 || now > self.teardown.moved_ns + TEARDOWN_STALL_NS
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::client::{Client, Phase};
 use super::clock::Clock;
+use super::connecting::Teardown;
 use super::happenings::Happenings;
 use super::layout::Layout;
 use super::offline::Offline;
@@ -133,6 +134,8 @@ pub(crate) struct Worker {
     pub(super) histograms: Histograms,
     exchange: Exchange,
     next_exchange_ns: u64,
+    /// How far the teardown is.
+    pub(super) teardown: Teardown,
     /// Where the closed loop goes on among the publishers.
     pub(super) closed_at: usize,
     /// Outstanding messages that the closed loop has given up, and since when nothing arrived.
@@ -184,6 +187,7 @@ impl Worker {
             histograms: Histograms::new(),
             exchange,
             next_exchange_ns: u64::MAX,
+            teardown: Teardown::default(),
             closed_at: 0,
             stalled: (0, 0, 0),
             setup,
@@ -198,7 +202,6 @@ impl Worker {
     pub(crate) fn run(&mut self) -> Result<(), String> {
         let mut events = Vec::with_capacity(2_048);
         let mut now = self.setup.clock.now_ns();
-        let mut teardown_ends_ns = u64::MAX;
         loop {
             let stage = self.shared.stage();
             self.times = self.shared.times();
@@ -207,11 +210,7 @@ impl Worker {
                 Stage::Ramp => self.advance_ramp(now),
                 Stage::Load => self.advance_load(now),
                 Stage::Teardown => {
-                    if teardown_ends_ns == u64::MAX {
-                        teardown_ends_ns = now + 3_000_000_000;
-                        self.begin_teardown();
-                    }
-                    if self.tally.open == 0 || now > teardown_ends_ns {
+                    if self.tear_down(now) {
                         self.shared.counters[self.setup.seat as usize].store(&self.tally);
                         return Ok(());
                     }

@@ -160,6 +160,16 @@ impl Ledger {
         self.taken = 0;
     }
 
+    /// Forgets a QoS 2 identifier whose PUBREC was not sent.
+    pub(super) fn forget(&mut self, packet_id: PacketId) {
+        if let Ok(index) = self.find(packet_id)
+            && self.held[index].state == Receiving::AwaitPubRel
+        {
+            self.held.remove(index);
+            self.taken = self.taken.saturating_sub(1);
+        }
+    }
+
     /// Puts back a QoS 2 identifier of a session that is rebuilt.
     pub(super) fn restore(&mut self, packet_id: PacketId) {
         if let Err(index) = self.find(packet_id) {

@@ -125,6 +125,15 @@ impl Session {
         ledger.restore(packet_id);
     }
 
+    /// A QoS 2 PUBLISH that was accepted could not be kept after all, and its PUBREC was not sent: when the client repeats it, it
+    /// is a new one.
+    pub fn forget_inbound(&mut self, packet_id: PacketId) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.forget(packet_id);
+        }
+        self.free_ledger();
+    }
+
     /// When its connection went; `None` while it has one.
     #[must_use]
     pub fn detached_at(&self) -> Option<Millis> {

@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Drops the ledger when there is nothing in it.
-    fn free_ledger(&mut self) {
+    pub(super) fn free_ledger(&mut self) {
         if self.ledger.as_ref().is_some_and(|ledger| ledger.is_empty()) {
             self.ledger = None;
         }

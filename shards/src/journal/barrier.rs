@@ -1,49 +1,61 @@
 //! What has to be safe before something may be sent.
 //!
 //! A barrier is made at the end of a turn in which somebody asked for one. It is open when this shard's log is durable up to
-//! where it stood when what the turn appended had been written to it, and every shard that the turn forwarded messages to has
-//! said that those are safe. Barriers open in their order, so that one number says for everything whether it may leave.
+//! where it stood when what the turn appended had been written to it, and every shard that the turn sent messages to has said
+//! that those are safe. Barriers open in their order, so that one number says for everything whether it may leave.
 //!
-//! What another shard waits for does not wait for a barrier to open, or two shards that forward to each other would wait for
-//! ever: it is told as soon as the log is durable, unless the message was passed on; then it waits for answers of a later
-//! [`Lane`], and those of the last wait for the log alone.
+//! What other shards are told of their messages waits for this shard's log, and for the next hop where a message was passed
+//! on, but never for this shard's own publishers: two shards that publish to each other must not wait in a circle.
 //!
 //! Depends on `ringtail-storage` for [`Durable`], which only a log can make: without one no barrier opens.
 
-use crate::ShardId;
+use super::pending::Pending;
+use crate::{ShardId, ShardSet};
 use ringtail_storage::{Durable, Offset};
 use std::collections::VecDeque;
 
 /// The number of a barrier; they grow.
 pub(crate) type BarrierId = u64;
 
-/// What is counted apart, because one overtakes the other on its way, or must not wait for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What is counted apart, because one overtakes the other on its way, or waits for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Messages for subscribers.
+    /// Messages for subscribers, from the publisher's shard.
     Messages,
+    /// Messages for a shared subscription that were passed on once,
+    PassedOnce,
+    /// twice,
+    PassedTwice,
+    /// and for the last time.
+    PassedLast,
     /// Messages to retain.
     Retained,
-    /// Messages for shared subscriptions that so many shards have passed over.
-    PassedOn(u8),
-    /// Those that every shard has passed over.
-    LastResort,
 }
 
+const LANES: [Lane; 5] = [Lane::Messages, Lane::PassedOnce, Lane::PassedTwice, Lane::PassedLast, Lane::Retained];
+
 impl Lane {
-    /// Where its counts stand.
-    fn index(self) -> usize {
-        match self {
-            Self::Messages => 0,
-            Self::Retained => 1,
-            Self::LastResort => 2,
-            Self::PassedOn(times) => 3 + usize::from(times),
+    /// Times that a message is passed on at most.
+    pub(crate) const PASSES_MAX: usize = 3;
+
+    /// The lane of a message that was passed on so many times.
+    pub(crate) const fn passed(times: usize) -> Self {
+        match times {
+            0 => Self::Messages,
+            1 => Self::PassedOnce,
+            2 => Self::PassedTwice,
+            _ => Self::PassedLast,
         }
     }
 
-    /// True when an answer in `other` waits for one in this lane, in the same turn.
-    fn holds_up(self, other: Self) -> bool {
-        self > other && self > Self::Retained
+    /// Where a message of this lane goes when it is passed on.
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Messages => Some(Self::PassedOnce),
+            Self::PassedOnce => Some(Self::PassedTwice),
+            Self::PassedTwice => Some(Self::PassedLast),
+            Self::PassedLast | Self::Retained => None,
+        }
     }
 }
 
@@ -56,14 +68,17 @@ pub(crate) struct Barriers {
     current: BarrierId,
     opened: BarrierId,
     asked: bool,
-    /// What the turn sent to other shards and has to wait for.
-    needs: Vec<(ShardId, Lane)>,
-    /// The shards that this turn took messages of.
-    answers: Vec<(ShardId, Lane)>,
+    /// What the turn sent to other shards and has to wait for, by lane.
+    needs: [ShardSet; LANES.len()],
+    /// The shards that this turn took messages of, by lane.
+    answers: [ShardSet; LANES.len()],
+    /// What is to be written when the turn's messages are safe elsewhere.
+    afterwards: Vec<Pending>,
     closed: VecDeque<Barrier>,
+    unanswered: [VecDeque<Answer>; LANES.len()],
     failed: bool,
-    /// By shard and lane: what was sent to it, what it said is safe, and what was taken of it.
-    counts: Box<[Vec<Counts>]>,
+    /// By shard: what was sent to it, what it said is safe, and what was taken of it.
+    counts: Box<[[Counts; LANES.len()]]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -78,7 +93,13 @@ struct Barrier {
     /// Where the log ended when the turn's records were in it; unknown until they are.
     upto: Option<Offset>,
     needs: Vec<Count>,
-    answers: Vec<Count>,
+    afterwards: Vec<Pending>,
+}
+
+struct Answer {
+    upto: Option<Offset>,
+    needs: Vec<Count>,
+    counts: Vec<Count>,
 }
 
 impl Barriers {
@@ -87,11 +108,13 @@ impl Barriers {
             current: 1,
             opened: 0,
             asked: false,
-            needs: Vec::new(),
-            answers: Vec::new(),
+            needs: Default::default(),
+            answers: Default::default(),
+            afterwards: Vec::new(),
             closed: VecDeque::new(),
+            unanswered: Default::default(),
             failed: false,
-            counts: vec![Vec::new(); usize::from(shards)].into(),
+            counts: vec![Default::default(); usize::from(shards)].into(),
         }
     }
 
@@ -101,6 +124,12 @@ impl Barriers {
         self.current
     }
 
+    /// As [`Barriers::ask`], for what is to be written once the turn's messages are safe elsewhere.
+    pub(super) fn ask_afterwards(&mut self, pending: Pending) {
+        self.asked = true;
+        self.afterwards.push(pending);
+    }
+
     /// Everything behind barriers up to this one may leave.
     pub(crate) fn opened(&self) -> BarrierId {
         self.opened
@@ -108,134 +137,120 @@ impl Barriers {
 
     /// A message was sent to another shard; with `wait` this turn's barrier waits until it is safe there.
     pub(crate) fn sent(&mut self, to: ShardId, lane: Lane, wait: bool) {
-        self.counts_mut(to, lane).sent += 1;
+        self.counts[usize::from(to)][lane as usize].sent += 1;
         if wait {
-            note(&mut self.needs, to, lane);
+            self.needs[lane as usize].insert(to);
         }
-    }
-
-    fn counts_mut(&mut self, shard: ShardId, lane: Lane) -> &mut Counts {
-        let counts = &mut self.counts[usize::from(shard)];
-        if counts.len() <= lane.index() {
-            counts.resize(lane.index() + 1, Counts::default());
-        }
-        &mut counts[lane.index()]
-    }
-
-    fn counts(&self, shard: ShardId, lane: Lane) -> Counts {
-        self.counts[usize::from(shard)].get(lane.index()).copied().unwrap_or_default()
     }
 
     /// True when this turn waits for another shard.
     pub(crate) fn waits_for_others(&self) -> bool {
-        !self.needs.is_empty()
+        self.needs.iter().any(|needs| !needs.is_empty())
     }
 
     /// A message of another shard was taken, which wants to know when it is safe.
     pub(crate) fn taken(&mut self, from: ShardId, lane: Lane) {
-        self.counts_mut(from, lane).taken += 1;
-        note(&mut self.answers, from, lane);
-        self.asked = true;
+        self.counts[usize::from(from)][lane as usize].taken += 1;
+        self.answers[lane as usize].insert(from);
     }
 
     /// Another shard says how many of this one's messages are safe.
     pub(crate) fn is_safe(&mut self, (from, lane, count): Count) {
-        let safe = &mut self.counts_mut(from, lane).safe;
+        let safe = &mut self.counts[usize::from(from)][lane as usize].safe;
         *safe = count.max(*safe);
     }
 
     /// The turn is over.
     pub(crate) fn end_turn(&mut self) {
         let (needs, answers) = (std::mem::take(&mut self.needs), std::mem::take(&mut self.answers));
-        if !std::mem::take(&mut self.asked) {
-            return;
+        for (lane, shards) in LANES.into_iter().zip(answers) {
+            if !shards.is_empty() {
+                let needs = lane.next().map(|next| self.count(next, needs[next as usize], |counts| counts.sent));
+                let counts = self.count(lane, shards, |counts| counts.taken);
+                let answer = Answer { upto: None, needs: needs.unwrap_or_default(), counts };
+                self.unanswered[lane as usize].push_back(answer);
+            }
         }
-        let needs = self.count(needs, |counts| counts.sent);
-        let answers = self.count(answers, |counts| counts.taken);
-        self.closed.push_back(Barrier { id: self.current, upto: None, needs, answers });
-        self.current += 1;
+        if std::mem::take(&mut self.asked) {
+            let each = LANES.into_iter().zip(needs);
+            let needs = each.flat_map(|(lane, shards)| self.count(lane, shards, |counts| counts.sent)).collect();
+            let afterwards = std::mem::take(&mut self.afterwards);
+            self.closed.push_back(Barrier { id: self.current, upto: None, needs, afterwards });
+            self.current += 1;
+        }
     }
 
-    fn count(&self, shards: Vec<(ShardId, Lane)>, count: impl Fn(&Counts) -> u64) -> Vec<Count> {
-        shards.into_iter().map(|(shard, lane)| (shard, lane, count(&self.counts(shard, lane)))).collect()
+    fn count(&self, lane: Lane, shards: ShardSet, count: impl Fn(&Counts) -> u64) -> Vec<Count> {
+        shards.map(|shard| (shard, lane, count(&self.counts[usize::from(shard)][lane as usize]))).collect()
     }
 
     /// Everything that the turns so far appended is in the log, which ends at `tail`.
     pub(crate) fn written(&mut self, tail: Offset) {
-        for barrier in self.closed.iter_mut().rev().take_while(|barrier| barrier.upto.is_none()) {
+        for barrier in self.closed.iter_mut().rev().filter(|barrier| barrier.upto.is_none()) {
             barrier.upto = Some(tail);
         }
+        for answer in self.unanswered.iter_mut().flatten().filter(|answer| answer.upto.is_none()) {
+            answer.upto = Some(tail);
+        }
+    }
+
+    /// What is to be written now that the messages of its turn are safe elsewhere; its barrier waits for the log again.
+    pub(super) fn take_afterwards(&mut self) -> Vec<Pending> {
+        let Self { closed, counts, .. } = self;
+        let mut due = Vec::new();
+        for barrier in closed.iter_mut().filter(|barrier| !barrier.afterwards.is_empty()) {
+            if are_safe(counts, &barrier.needs) {
+                barrier.upto = None;
+                due.append(&mut barrier.afterwards);
+            }
+        }
+        due
     }
 
     /// Opens what can be opened, and says which shards are to be told how many of their messages are safe.
     pub(crate) fn open(&mut self, durable: Durable, mut tell: impl FnMut(Count)) -> bool {
-        self.answer(&durable, &mut tell);
-        let before = self.opened;
-        while let Some(barrier) = self.closed.front() {
-            let here = self.is_here(barrier, &durable);
-            if !here || barrier.needs.iter().any(|need| self.is_missing(need)) {
-                break;
+        let Self { closed, unanswered, counts, failed, .. } = self;
+        let is_durable = |upto: Option<Offset>| *failed || upto.is_some_and(|upto| durable.reaches(upto));
+        for answers in unanswered {
+            while answers.front().is_some_and(|a| is_durable(a.upto) && are_safe(counts, &a.needs)) {
+                answers.pop_front().into_iter().flat_map(|answer| answer.counts).for_each(&mut tell);
             }
+        }
+        let opens = |b: &Barrier| b.afterwards.is_empty() && is_durable(b.upto) && are_safe(counts, &b.needs);
+        let before = self.opened;
+        while let Some(barrier) = closed.front().filter(|barrier| opens(barrier)) {
             self.opened = barrier.id;
-            self.closed.pop_front();
+            closed.pop_front();
         }
         self.opened > before
     }
 
-    /// True when what the turn left here waits for nothing.
-    fn is_here(&self, barrier: &Barrier, durable: &Durable) -> bool {
-        self.failed || barrier.upto.is_some_and(|upto| durable.reaches(upto))
-    }
-
-    fn is_missing(&self, (shard, lane, sent): &Count) -> bool {
-        self.counts(*shard, *lane).safe < *sent
-    }
-
-    /// Tells what is safe here; in each lane in the order of the turns, since a count says the same of all before it.
-    fn answer(&mut self, durable: &Durable, tell: &mut impl FnMut(Count)) {
-        let mut closed = std::mem::take(&mut self.closed);
-        let mut held_up: Option<Lane> = None; // and those before it
-        for barrier in &mut closed {
-            if !self.is_here(barrier, durable) {
-                break;
-            }
-            if barrier.answers.is_empty() {
-                continue;
-            }
-            let missing = barrier.needs.iter().filter(|need| self.is_missing(need)).map(|(_, lane, _)| *lane);
-            let last_missing = missing.max();
-            barrier.answers.retain(|answer| {
-                let (_, lane, _) = *answer;
-                let waits = last_missing.is_some_and(|missing| missing.holds_up(lane));
-                if waits {
-                    held_up = held_up.max(Some(lane));
-                }
-                let told = held_up.is_none_or(|held_up| lane > held_up);
-                if told {
-                    tell(*answer);
-                }
-                !told
-            });
-        }
-        self.closed = closed;
-    }
-
     /// The log has failed. What waits for it is not to be told, which is the caller's to see to; what comes from now on has
-    /// been refused where it had to be kept, and waits for nothing.
-    pub(crate) fn fail(&mut self) {
-        self.closed.clear();
-        self.opened = self.current;
+    /// been refused where it had to be kept, and waits for other shards only. Returns what other shards are to be told, so that
+    /// they do not wait for ever either.
+    pub(crate) fn fail(&mut self) -> Vec<Count> {
         self.failed = true;
+        self.closed.clear();
+        self.afterwards.clear();
+        self.needs = Default::default();
+        self.asked = false;
+        self.opened = self.current;
+        self.current += 1;
+        self.unanswered = Default::default();
+        self.answers = Default::default();
+        let all = self.counts.iter().enumerate();
+        let each =
+            all.flat_map(|(shard, lanes)| LANES.map(|lane| (shard as ShardId, lane, lanes[lane as usize].taken)));
+        each.filter(|(_, _, taken)| *taken > 0).collect()
     }
 
     /// True when something waits for the log.
     pub(crate) fn wait_for_log(&self) -> bool {
-        self.closed.back().is_some_and(|barrier| barrier.upto.is_none())
+        self.closed.iter().any(|barrier| barrier.upto.is_none())
+            || self.unanswered.iter().flatten().any(|answer| answer.upto.is_none())
     }
 }
 
-fn note(shards: &mut Vec<(ShardId, Lane)>, shard: ShardId, lane: Lane) {
-    if !shards.contains(&(shard, lane)) {
-        shards.push((shard, lane));
-    }
+fn are_safe(counts: &[[Counts; LANES.len()]], needs: &[Count]) -> bool {
+    needs.iter().all(|(shard, lane, sent)| counts[usize::from(*shard)][*lane as usize].safe >= *sent)
 }

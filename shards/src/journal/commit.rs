@@ -19,6 +19,9 @@ impl CommitTokens {
     pub(crate) const SYNC: u64 = 1;
 }
 
+/// How often a full log is asked whether there is room again, milliseconds.
+const RETRY_MS: u64 = 1_000;
+
 /// Bytes of the oldest segment that one slice of cleaning looks through: some tens of microseconds.
 const CLEAN_BYTES: u32 = 64 << 10;
 
@@ -38,6 +41,9 @@ impl Journal {
             }
         }
         self.barriers.end_turn();
+        let afterwards = self.barriers.take_afterwards();
+        self.pending.extend(afterwards);
+        self.look_after_log(now, retained);
         if self.writing.is_none() && !self.failed {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
@@ -55,6 +61,17 @@ impl Journal {
         self.barriers.open(self.log.durable(), tell)
     }
 
+    /// Makes the log good when something other than a commit has stopped it, and asks one that is full again, now and then.
+    fn look_after_log(&mut self, now: Millis, retained: &mut SavedRetained) {
+        if self.log.is_stopped() && !self.failed {
+            self.make_good(retained);
+        }
+        if self.log.full().is_some() && now >= self.retry_at {
+            self.retry_at = now.plus_ms(RETRY_MS);
+            self.log.retry_room();
+        }
+    }
+
     fn start_commit(&mut self, wire: &mut Wire) {
         let reach = if self.storage.sync == Sync::Always { Reach::Synced } else { Reach::Written };
         if let Some(commit) = self.log.commit_target(reach) {
@@ -70,7 +87,11 @@ impl Journal {
         if !due || self.syncing.is_some() || self.writing.is_some() || self.failed {
             return;
         }
-        if let Some(commit) = self.log.commit_target(Reach::Synced) {
+        let Some(commit) = self.log.commit_target(Reach::Synced) else {
+            self.unsynced = false;
+            return;
+        };
+        {
             self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
             if commit.bytes().is_empty() {
                 self.unsynced = false;
@@ -88,7 +109,9 @@ impl Journal {
         let sync = self.storage.sync == Sync::Interval && self.unsynced && self.syncing.is_none();
         // What the log has refused is tried again.
         let again = self.writing.is_none() && !self.failed && !self.pending.is_empty();
-        if again { Some(Millis::default()) } else { sync.then_some(self.sync_at) }
+        let retry = self.log.full().map(|_| self.retry_at);
+        let next = if again { Some(Millis::default()) } else { sync.then_some(self.sync_at) };
+        next.into_iter().chain(retry).min()
     }
 
     /// A write of a commit is over.
@@ -121,18 +144,22 @@ impl Journal {
         let Err(error) = self.log.committed(commit, outcome) else { return };
         // What was not safe yet is in doubt: the kernel may have thrown it away, and would not say so again.
         tracing::error!("{error}; what had not been acknowledged is written again, elsewhere");
+        self.make_good(retained);
+    }
+
+    fn make_good(&mut self, retained: &mut SavedRetained) {
         let mut holder = Holder { state: &mut self.state, retained };
         if let Err(error) = self.log.rewrite_unsynced(&mut holder) {
             tracing::error!("nothing more is kept before a new start: {error}");
             self.failed = true;
-            self.just_failed = true;
-            self.barriers.fail();
+            self.just_failed = Some(self.barriers.fail());
         }
     }
 
-    /// True once, when nothing more can be kept before a new start.
-    pub(crate) fn take_failure(&mut self) -> bool {
-        std::mem::take(&mut self.just_failed)
+    /// Once, when nothing more can be kept before a new start: how many of their messages other shards are not to wait for any
+    /// longer.
+    pub(crate) fn take_failure(&mut self) -> Option<Vec<Count>> {
+        self.just_failed.take()
     }
 
     /// True when the log takes more room than it should.

@@ -45,6 +45,11 @@ impl Journal {
         self.touched || self.barriers.waits_for_others()
     }
 
+    /// The publication could not be sent to everybody.
+    pub(crate) fn refuse_publication(&mut self) {
+        self.refused = true;
+    }
+
     /// Whether the publication could not be kept for somebody.
     pub(crate) fn was_refused(&self) -> bool {
         self.refused
@@ -65,12 +70,9 @@ impl Journal {
         Ok(key)
     }
 
-    /// A durable session has got or lost its connection, or its will. Errors only keep an older truth.
-    pub(crate) fn change_session(&mut self, key: u64, body: &SessionBody<'_>) -> Result<(), Refused> {
-        let body = record::session(body);
-        let reserved = self.reserve(body.len())?;
-        self.push(What::Session { body }, key, reserved);
-        Ok(())
+    /// A durable session has got or lost its connection, or its will.
+    pub(crate) fn change_session(&mut self, key: u64, body: &SessionBody<'_>) {
+        self.pending.push(Pending { what: What::Session { body: record::session(body) }, key, reserved: None });
     }
 
     /// A session is over, or durable no more.
@@ -222,15 +224,26 @@ impl Journal {
         Fence::No
     }
 
-    /// The client's own QoS 2 PUBLISH is taken.
+    /// The client's own QoS 2 PUBLISH is taken. On disk that is only once the message is safe wherever it went: were it known
+    /// before, a client that repeats it after a crash would be told that all is well.
     pub(crate) fn hold_inbound(&mut self, key: u64, packet_id: PacketId) -> Result<(), Refused> {
         let reserved = self.reserve(size_of::<PacketId>())?;
         if let Some(session) = self.state.sessions.get_mut(&key) {
             session.inbound.insert(packet_id, None);
             self.touched = true;
         }
-        self.push(What::Held { packet_id }, key, reserved);
+        let held = Pending { what: What::Held { packet_id }, key, reserved: Some(reserved) };
+        if self.barriers.waits_for_others() {
+            self.barriers.ask_afterwards(held);
+        } else {
+            self.pending.push(held);
+        }
         Ok(())
+    }
+
+    /// The client's own QoS 2 PUBLISH turned out to be refused: what it repeats is a new message.
+    pub(crate) fn forget_inbound(&mut self, key: u64, packet_id: PacketId) {
+        let _ = self.inbound_done(key, packet_id);
     }
 
     fn inbound_done(&mut self, key: u64, packet_id: PacketId) -> Fence {
@@ -262,12 +275,9 @@ impl Journal {
     /// A message that was [admitted](Journal::admit_retained) is retained; `note` is that of its topic.
     pub(crate) fn retained(&mut self, topic_name: &str, note: &mut Note, reserved: Reserved) {
         self.touched = true;
-        if std::mem::replace(&mut note.pending, true) {
-            // The write that is pending will find the newer message, and room for it.
-            let what = What::Room;
-            return self.push(what, 0, reserved);
-        }
-        self.push(What::Retained { topic_name: topic_name.into() }, 0, reserved);
+        // An earlier write that is pending does not hold any more.
+        note.pending = self.new_key();
+        self.push(What::Retained { topic_name: topic_name.into(), number: note.pending }, 0, reserved);
     }
 
     /// A retained message is gone: cleared, or expired. After a start an expired one is known by its time.

@@ -189,16 +189,27 @@ pub fn write_contents(dir: &Path, shards: u32, storage: &Storage, contents: &Con
 fn contents_of(folder: &DataFolder, layout: Layout) -> Result<Contents, FolderError> {
     let mut contents = Contents::default();
     for shard in 0..layout.shards {
-        let dir = folder.shard_dir(layout, shard);
-        let disk = Disk::open(&dir, Access::Read)?;
-        let mut replay = Replay::default();
-        tools::replay(&disk, |record| replay.take(&record, drop))?;
-        known(&replay, &dir)?;
-        let (_, restored) = replay.finish(drop);
-        contents.sessions.extend(restored.sessions.into_iter().map(|(_, session)| session));
-        contents.retained.extend(restored.retained.into_iter().map(|(message, _)| message));
+        let of_shard = read_shard(&folder.shard_dir(layout, shard))?;
+        contents.sessions.extend(of_shard.sessions);
+        contents.retained.extend(of_shard.retained);
     }
     Ok(contents)
+}
+
+/// Everything that the log of one shard holds, whose folder is `dir`.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn read_shard(dir: &Path) -> Result<Contents, FolderError> {
+    let disk = Disk::open(dir, Access::Read)?;
+    let mut replay = Replay::default();
+    tools::replay(&disk, |record| replay.take(&record, drop))?;
+    known(&replay, dir)?;
+    let (_, restored) = replay.finish(drop);
+    Ok(Contents {
+        sessions: restored.sessions.into_iter().map(|(_, session)| session).collect(),
+        retained: restored.retained.into_iter().map(|(message, _)| message).collect(),
+    })
 }
 
 fn known(replay: &Replay, dir: &Path) -> Result<(), FolderError> {

@@ -30,9 +30,11 @@ mod state;
 pub(crate) use barrier::{BarrierId, Count, Lane};
 pub(crate) use events::Fence;
 pub use folder::{
-    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, write_contents,
+    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, read_shard,
+    write_contents,
 };
 pub(crate) use folder::{ShardFolder, open_folder};
+pub use record::kind_name;
 pub(crate) use record::{SessionBody, WillBody};
 pub(crate) use recover::Restored;
 
@@ -51,8 +53,8 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
     at: Option<RecordRef>,
-    /// A write of it is pending.
-    pending: bool,
+    /// The number of the pending write that holds, or 0.
+    pending: u64,
 }
 
 impl Note {
@@ -86,6 +88,8 @@ pub(crate) struct Journal {
     writing: Option<Commit<DiskFile>>,
     syncing: Option<Commit<DiskFile>>,
     sync_at: Millis,
+    /// When a full log asks for room again.
+    retry_at: Millis,
     /// Something was written that no sync has followed.
     unsynced: bool,
     /// Commits that are over.
@@ -93,7 +97,8 @@ pub(crate) struct Journal {
     scratch: Vec<u8>,
     /// The log has failed for good: nothing more can be kept before a new start.
     failed: bool,
-    just_failed: bool,
+    /// What other shards are to be told of a failure.
+    just_failed: Option<Vec<Count>>,
     /// Connections that hold something back, by number.
     pub(crate) fenced: Vec<u32>,
 }
@@ -129,11 +134,12 @@ impl Journal {
             writing: None,
             syncing: None,
             sync_at: Millis::default(),
+            retry_at: Millis::default(),
             unsynced: false,
             commits: 0,
             scratch: Vec::new(),
             failed: false,
-            just_failed: false,
+            just_failed: None,
             fenced: Vec::new(),
         };
         Ok((journal, restored))

@@ -53,37 +53,42 @@ pub(super) enum What {
     },
     Retained {
         topic_name: Box<str>,
+        /// Holds if the topic's note has the same.
+        number: u64,
     },
     Cleared {
         topic_name: Box<str>,
     },
-    /// Nothing: only the room that was set aside is given up.
-    Room,
 }
+
+/// Messages that one record says are done: 32 KiB, which fits the smallest segment.
+const DONE_MAX: usize = 4096;
 
 impl Journal {
     /// Puts everything that is pending, and still holds, into the log; without `retained`, all but retained messages. What the
-    /// log refuses stays pending.
+    /// log refuses stays pending, and everything behind it, so that the order holds.
     pub(super) fn write_pending(&mut self, mut retained: Option<&mut SavedRetained>) {
-        let pending = std::mem::take(&mut self.pending);
-        for item in pending {
+        let mut pending = std::mem::take(&mut self.pending).into_iter();
+        for mut item in pending.by_ref() {
             if retained.is_none() && matches!(item.what, What::Retained { .. }) {
                 self.pending.push(item);
                 continue;
             }
-            self.write(item, retained.as_deref_mut());
+            if let Err(error) = self.write(&mut item, retained.as_deref_mut()) {
+                tracing::error!("the log did not take a record: {error}");
+                self.pending.push(item);
+                break;
+            }
         }
+        self.pending.extend(pending);
     }
 
-    fn write(&mut self, item: Pending, retained: Option<&mut SavedRetained>) {
-        let Pending { what, key, mut reserved } = item;
-        let written = self.write_what(&what, key, &mut reserved, retained);
-        if let Err(error) = written {
-            tracing::error!("the log did not take a record: {error}");
-            self.pending.push(Pending { what, key, reserved });
-        } else if let Some(reserved) = reserved {
-            self.log.unreserve(reserved); // it was not needed any more
-        }
+    fn write(&mut self, item: &mut Pending, retained: Option<&mut SavedRetained>) -> Result<(), AppendError> {
+        let Pending { what, key, reserved } = item;
+        self.write_what(what, *key, reserved, retained)?;
+        // It was not needed any more.
+        reserved.take().into_iter().for_each(|reserved| self.log.unreserve(reserved));
+        Ok(())
     }
 
     fn write_what(
@@ -129,13 +134,12 @@ impl Journal {
             What::HeldDone { packet_id } => {
                 self.tombstone(kind::HELD_DONE, key, &[&packet_id.get().to_le_bytes()])?;
             }
-            What::Retained { topic_name } => {
+            What::Retained { topic_name, number } => {
                 if let Some(retained) = retained {
-                    self.write_retained(topic_name, reserved, retained)?;
+                    self.write_retained(topic_name, *number, reserved, retained)?;
                 }
             }
             What::Cleared { topic_name } => self.tombstone(kind::CLEARED, 0, &[topic_name.as_bytes()])?,
-            What::Room => {}
         }
         Ok(())
     }
@@ -149,7 +153,8 @@ impl Journal {
     ) -> Result<RecordRef, AppendError> {
         match reserved.take() {
             Some(reserved) => self.log.append_reserved(reserved, kind, key, body),
-            None => self.log.append(kind, key, body),
+            // Refused before, when it had room set aside: it must be taken as soon as anything can be.
+            None => self.log.append_vital(kind, key, body),
         }
         .map(|appended| appended.at)
     }
@@ -191,7 +196,7 @@ impl Journal {
         let body: [&[u8]; 4] = [&head, shown.topic_name.as_bytes(), shown.properties, shown.payload];
         let appended = match reserved.take() {
             Some(reserved) => self.log.append_reserved(reserved, kind::MESSAGE, key, &body),
-            None => self.log.append(kind::MESSAGE, key, &body),
+            None => self.log.append_vital(kind::MESSAGE, key, &body),
         };
         *at = Some(appended?.at);
         *unwritten = None;
@@ -229,34 +234,37 @@ impl Journal {
 
     fn write_done(&mut self, key: u64) -> Result<(), AppendError> {
         let Some(session) = self.state.sessions.get_mut(&key) else { return Ok(()) };
-        if session.done.is_empty() {
-            return Ok(());
-        }
         let mut body = std::mem::take(&mut self.scratch);
-        body.clear();
-        session.done.iter().for_each(|sequence| body.extend_from_slice(&sequence.to_le_bytes()));
-        let written = self.log.append_tombstone(kind::DONE, key, &[&body]);
+        let mut written = Ok(());
+        while written.is_ok() && !session.done.is_empty() {
+            let rest = session.done.len().saturating_sub(DONE_MAX);
+            body.clear();
+            session.done[rest..].iter().for_each(|sequence| body.extend_from_slice(&sequence.to_le_bytes()));
+            written = self.log.append_tombstone(kind::DONE, key, &[&body]).map(drop);
+            if written.is_ok() {
+                session.done.truncate(rest);
+            }
+        }
         self.scratch = body;
-        written?;
-        session.done.clear();
-        Ok(())
+        written
     }
 
     fn write_retained(
         &mut self,
         topic_name: &str,
+        number: u64,
         reserved: &mut Option<Reserved>,
         retained: &mut SavedRetained,
     ) -> Result<(), AppendError> {
         let Some((message, note)) = retained.note_mut(topic_name) else { return Ok(()) };
-        if !note.pending {
+        if note.pending != number {
             return Ok(());
         }
         let shown = message.as_ref().as_ref();
         let head = record::message_head(&shown);
         let body: [&[u8]; 4] = [&head, shown.topic_name.as_bytes(), shown.properties, shown.payload];
         let at = self.append(reserved, kind::RETAINED, 0, &body)?;
-        note.pending = false;
+        note.pending = 0;
         note.at.replace(at).into_iter().for_each(|at| self.log.release(at));
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::routing::OptionBits;
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS};
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::Kind;
+use ringtail_storage::{Kind, Record};
 
 /// The kinds of record. Those that are tombstones end the life of earlier ones.
 pub(crate) mod kind {
@@ -40,6 +40,26 @@ pub(crate) mod kind {
     pub(crate) const RETAINED: Kind = Kind::of::<12>();
     /// Tombstone of the retained message of a topic. Key: 0.
     pub(crate) const CLEARED: Kind = Kind::of::<13>();
+}
+
+/// What a record is, in a word or two, for tools; `None` for one that this program does not write.
+#[must_use]
+pub fn kind_name(record: &Record<'_>) -> Option<&'static str> {
+    Some(match read(record.kind, record.body)? {
+        Body::Session(_) => "session",
+        Body::SessionEnded => "session ended",
+        Body::Subscribed { .. } => "subscribed",
+        Body::Unsubscribed { .. } => "unsubscribed",
+        Body::Message(_) => "message",
+        Body::Queued(_) => "queued",
+        Body::Sent { .. } => "sent",
+        Body::Released { .. } => "released",
+        Body::Done(_) => "done",
+        Body::Held { .. } => "held",
+        Body::HeldDone { .. } => "held done",
+        Body::Retained(_) => "retained",
+        Body::Cleared { .. } => "cleared",
+    })
 }
 
 /// A record's body, read.

@@ -13,6 +13,10 @@
 //! the node: a level that is the same in all topics is compared, not hashed. The other literal children stand in one
 //! table for all nodes, under the hash of (node, level). So a walk follows at most two branches from each node that the
 //! topic name reaches, whatever the number of filters.
+//!
+//! Many `+` do not make that 2 to the power of the levels: a node has two filters below it at least, and the nodes of a
+//! level have different ones, so a walk reaches at most half as many nodes on a level as there are filters. What a hostile
+//! client can make a walk cost is bounded by what it may subscribe to (`subscriptions_max`, `topic_levels_max`).
 
 use super::hash::Seed;
 use super::levels::{filter_matches, levels};
@@ -336,4 +340,36 @@ impl Trie {
 #[inline]
 const fn child_hash(node: u32, level_hash: u64) -> u64 {
     level_hash ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Filters for Vec<String> {
+        fn filter(&self, id: u32) -> &[u8] {
+            self[id as usize].as_bytes()
+        }
+    }
+
+    /// Every filter of twelve levels that are `a` or `+`, and the topic that all of them match: as many branches as can be.
+    /// Of a topic that is twice as long nothing is found, and no more is visited.
+    #[test]
+    fn a_walk_reaches_no_more_nodes_than_there_are_filters() {
+        const LEVELS: usize = 12;
+        let filters: Vec<String> = (0..1 << LEVELS)
+            .map(|bits| {
+                (0..LEVELS).map(|level| if bits >> level & 1 == 1 { "+" } else { "a" }).collect::<Vec<_>>().join("/")
+            })
+            .collect();
+        let mut trie = Trie::new(Seed::new([1, 2]));
+        (0..filters.len() as u32).for_each(|id| trie.insert(id, &filters));
+        assert!(trie.nodes.len() < filters.len());
+        for (levels, expected) in [(LEVELS, filters.len()), (2 * LEVELS, 0)] {
+            let (mut walk, mut found) = (Walk::default(), 0);
+            trie.matches(vec!["a"; levels].join("/").as_bytes(), &mut walk, &filters, |_| found += 1);
+            assert_eq!(found, expected);
+            assert!(walk.nodes.capacity() <= filters.len() && walk.next.capacity() <= filters.len());
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::wire::Wire;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{DetachCause, RestoredMessage, Session};
+use ringtail_mqtt::session::{DetachCause, Progress, RestoredMessage, Session};
 use ringtail_mqtt::time::Millis;
 use ringtail_mqtt::topic::Filter;
 use std::io;
@@ -25,9 +25,12 @@ impl Shard {
         let Self { core, wire, .. } = self;
         let Core { local, retained, .. } = core;
         let Some(journal) = &mut local.journal else { return };
-        if journal.take_failure() {
+        if let Some(taken) = journal.take_failure() {
             core.refuse_all_held_back();
             core.tell_all(|| Mail::LogFailed);
+            for (shard, lane, count) in taken {
+                core.post(shard, Mail::Safe(lane, count));
+            }
             return;
         }
         let mut safe = Vec::new();
@@ -74,6 +77,8 @@ impl Core {
         let now = self.local.now;
         let detached_at = kept.detached_at.unwrap_or(now);
         let mut session = Session::restore(&kept.client_id, kept.version, kept.expiry_s, 1, detached_at);
+        session.track_progress(true);
+        let mut unused = Vec::new();
         for message in &kept.messages {
             let restored = RestoredMessage {
                 sequence: message.sequence,
@@ -85,6 +90,7 @@ impl Core {
             };
             if let Err(reason) = session.restore_message(restored, &self.local.limits, now) {
                 self.local.counters.dropped_queue_full += 1;
+                unused.push(message.sequence);
                 tracing::warn!(client_id = %kept.client_id, ?reason, "a message in the data folder is not used");
             }
         }
@@ -92,7 +98,6 @@ impl Core {
         if let Some(will) = kept.will {
             session.restore_will(will.message, will.delay_s, will.message_expiry_s);
         }
-        session.track_progress(true);
         let number = self.local.sessions.insert(session);
         if let Some(entry) = self.local.sessions.get_mut(number) {
             entry.log = key;
@@ -105,6 +110,12 @@ impl Core {
                 subscription.subscription_id,
                 announcements,
             );
+        }
+        self.local.note_progress(number);
+        if let Some(journal) = &mut self.local.journal {
+            for sequence in unused {
+                let _ = journal.progress(key, Progress::Done { sequence });
+            }
         }
         self.file_timer(number);
     }
@@ -167,9 +178,29 @@ impl Core {
         if journal.was_refused()
             && let Some(publisher) = publisher
         {
-            // On the same ring as what says that earlier messages are safe, and before it.
-            self.post(from, Mail::Refused(publisher));
+            // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
+            if publisher.shard == self.id {
+                self.take_refused(publisher);
+            } else {
+                self.post(publisher.shard, Mail::Refused(publisher));
+            }
         }
+    }
+
+    /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
+    pub(crate) fn take_refused(&mut self, publisher: Publisher) {
+        let Local { sessions, journal, connections, .. } = &mut self.local;
+        let Some(connection) = connections.get(publisher.connection) else { return };
+        if connection.held_back.is_none() {
+            return; // another connection has that number by now
+        }
+        if let (Some(entry), Some(journal), Some(packet_id)) =
+            (sessions.get_mut(connection.session), journal, publisher.packet_id)
+        {
+            entry.session.forget_inbound(packet_id);
+            journal.forget_inbound(entry.log, packet_id);
+        }
+        self.refuse_publisher(publisher.connection);
     }
 
     /// A client's PUBLISH above QoS 0 was routed: sees to it that its acknowledgement leaves when it is true.
@@ -208,17 +239,20 @@ impl Core {
         if connection.phase != Phase::Live {
             return;
         }
+        // Not even a DISCONNECT: what it would follow may have been cut off in the middle.
         connection.forget_packets();
         self.local.counters.storage_refused += 1;
-        let reason = self.local.journal.as_ref().map_or(ReasonCode::QuotaExceeded, |journal| journal.refusal());
-        self.disconnect(number, reason, DetachCause::Lost);
+        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: what it sent could not be kept");
+        self.detach(number, DetachCause::Lost);
+        self.drain(number);
     }
 
     /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
     pub(crate) fn refuse_all_held_back(&mut self) {
-        let fenced = self.local.journal.as_mut().map(|journal| std::mem::take(&mut journal.fenced));
-        for number in fenced.unwrap_or_default() {
-            self.refuse_publisher(number);
+        for number in self.local.connections.numbers() {
+            if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
+                self.refuse_publisher(number);
+            }
         }
     }
 
@@ -257,6 +291,13 @@ impl Core {
         let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
         let Some(journal) = &mut self.local.journal else { return Flow::Continue };
         let (number, log) = (entry.connection, entry.log);
+        let barrier = journal.session_barrier(log);
+        if barrier > journal.barriers.opened() {
+            // What an earlier connection was not told yet, this one must not be told earlier.
+            self.local.hold_back(number, barrier);
+        }
+        let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
+        let Some(journal) = &mut self.local.journal else { return Flow::Continue };
         if entry.session.is_transient() {
             entry.session.track_progress(false);
             entry.log = 0;
@@ -274,11 +315,6 @@ impl Core {
             entry.session.track_progress(true);
             self.announce_durable();
         } else {
-            let barrier = journal.session_barrier(log);
-            if barrier > journal.barriers.opened() {
-                // What an earlier connection was not told yet, this one must not be told earlier.
-                self.local.hold_back(number, barrier);
-            }
             self.note_session(session);
             self.local.note_progress(session);
         }
@@ -290,11 +326,8 @@ impl Core {
     pub(crate) fn note_session(&mut self, session: u32) {
         let Local { sessions, journal, .. } = &mut self.local;
         let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
-        if entry.log != 0 && journal.change_session(entry.log, &entry.kept()).is_err() {
-            tracing::warn!(
-                client_id = entry.session.client_id(),
-                "the data folder has no room for a session's new state"
-            );
+        if entry.log != 0 {
+            journal.change_session(entry.log, &entry.kept());
         }
     }
 
@@ -329,6 +362,10 @@ impl Core {
             connection.forget_packets();
         }
         self.unbind(number);
+        if let Some(entry) = self.local.sessions.get_mut(session) {
+            // The client was never let in, so its will is nobody's business.
+            let _ = entry.session.detach(DetachCause::ClientDisconnect { with_will: false }, self.local.now);
+        }
         self.end_session(session);
         if let Some(connection) = self.local.connections.get_mut(number) {
             connection.phase = Phase::Connecting;

@@ -48,10 +48,11 @@ impl Core {
         let now = self.local.now;
         let Some(entry) = self.local.sessions.get_mut(session) else { return };
         let detached = entry.session.detach(cause, now);
-        self.note_session(session);
         if let Some(will) = detached.will {
             self.publish_will(&will);
         }
+        // After the will, which is not to be missing in both places.
+        self.note_session(session);
         if detached.ends_now {
             self.end_session(session);
         } else {
@@ -64,11 +65,11 @@ impl Core {
     pub(crate) fn end_session(&mut self, session: u32) {
         let Some(mut entry) = self.local.sessions.retire(session) else { return };
         self.scans.forget(session);
-        self.forget_session(entry.log);
         self.end_memberships(session, std::mem::take(&mut entry.memberships));
         if let Some(will) = entry.session.end(self.local.now) {
             self.publish_will(&will);
         }
+        self.forget_session(entry.log);
     }
 
     /// Its shared subscriptions learn that a session has got, or lost, its connection.

@@ -19,6 +19,8 @@ pub(crate) struct HeldBack {
     /// Before this is open, nothing leaves that is in the outbox.
     barrier: BarrierId,
     batches: VecDeque<Batch>,
+    /// It is in the journal's list of connections to look at when barriers open.
+    listed: bool,
 }
 
 struct Batch {
@@ -102,24 +104,29 @@ impl Local {
     /// What the connection is told from here on leaves only when the barrier is open.
     pub(crate) fn hold_back(&mut self, number: u32, barrier: BarrierId) {
         let (Some(journal), Some(connection)) = (&mut self.journal, self.connections.get_mut(number)) else { return };
-        if connection.held_back.is_none() {
+        let held = connection.held_back.get_or_insert_default();
+        held.barrier = barrier;
+        if !std::mem::replace(&mut held.listed, true) {
             journal.fenced.push(number);
         }
-        connection.held_back.get_or_insert_default().barrier = barrier;
     }
 
     /// Barriers have opened: looks again at the connections that hold something back.
     pub(crate) fn release_held_back(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         for number in journal.fenced.drain(..) {
+            let Some(connection) = self.connections.get_mut(number) else { continue };
+            connection.held_back.iter_mut().for_each(|held| held.listed = false);
             self.connections.mark_dirty(number);
         }
     }
 
     /// After a look at a connection: notes that it still holds something back.
     pub(crate) fn note_held_back(&mut self, number: u32) {
-        let holds = self.connections.get(number).is_some_and(|connection| connection.held_back.is_some());
-        if let Some(journal) = self.journal.as_mut().filter(|_| holds) {
+        let held = self.connections.get_mut(number).and_then(|connection| connection.held_back.as_mut());
+        if let (Some(held), Some(journal)) = (held, &mut self.journal)
+            && !std::mem::replace(&mut held.listed, true)
+        {
             journal.fenced.push(number);
         }
     }

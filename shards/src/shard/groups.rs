@@ -30,6 +30,8 @@ struct ToGroup<'a> {
     topic_hash: u64,
     publisher: Option<Publisher>,
     passed_over: ShardSet,
+    /// Times that other shards have passed it on.
+    passes: u8,
 }
 
 impl Core {
@@ -47,7 +49,7 @@ impl Core {
         let publisher = origin.map(|o| o.publisher);
         for pick in groups.drain(..) {
             self.give_to_group(
-                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default() },
+                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default(), passes: 0 },
                 pick,
             );
         }
@@ -99,8 +101,9 @@ impl Core {
             topic_hash: to.topic_hash,
             group: pick.group,
             choice: pick.choice,
+            passes: to.passes,
             passed_over: to.passed_over,
-            last_resort,
+            last_resort: last_resort || usize::from(to.passes) >= Lane::PASSES_MAX,
             publisher: to.publisher,
         };
         self.local.counters.publish_forwarded += 1;
@@ -108,7 +111,7 @@ impl Core {
             // The shard may pass it on to any other.
             self.note_sent(
                 pick.shard,
-                lane_of(to.passed_over, last_resort),
+                Lane::passed(to.passes.into()),
                 !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
             );
         }
@@ -117,11 +120,11 @@ impl Core {
     /// Another shard picked this one.
     pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
         self.begin_publication();
-        let GroupForwarded { message, topic_hash, group, choice, passed_over, last_resort, publisher } = forwarded;
+        let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher } =
+            forwarded;
         let message = message.as_ref();
-        let lane = lane_of(passed_over, last_resort);
         let pick = GroupPick { group, choice, shard: self.id };
-        let to = ToGroup { message: &message, topic_hash, publisher, passed_over };
+        let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };
         if last_resort {
             if !self.deliver_to_member(to.message, pick, true) {
                 self.local.counters.dropped_no_member += 1;
@@ -129,7 +132,7 @@ impl Core {
         } else {
             self.give_to_group(to, pick);
         }
-        self.answer_publication(from, lane, publisher);
+        self.answer_publication(from, Lane::passed(passes.into()), publisher);
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),
@@ -157,14 +160,5 @@ impl Core {
         local.deliver(member.session, &mut Outgoing::new(*message, encoder), &options);
         local.end_message();
         true
-    }
-}
-
-/// What a message on its way to a group is counted with: each time that it is passed on, with others that were as often.
-fn lane_of(passed_over: ShardSet, last_resort: bool) -> Lane {
-    match passed_over.count() {
-        _ if last_resort => Lane::LastResort,
-        0 => Lane::Messages,
-        times => Lane::PassedOn(times as u8), // there are at most 128 shards
     }
 }

@@ -94,10 +94,11 @@ impl Core {
         }
         // Once for each hold, however many of its messages are under way.
         let now = self.local.now;
+        let publisher = Publisher { packet_id: None, ..publisher };
         let told = self.holds.told.insert(publisher, now);
         match told.filter(|told| now < told.plus_ms(REMOTE_HOLD_MS)) {
             Some(told) => drop(self.holds.told.insert(publisher, told)),
-            None => self.post(publisher.shard, Mail::Hold(publisher)),
+            None => drop(self.post(publisher.shard, Mail::Hold(publisher))),
         }
     }
 

@@ -187,7 +187,7 @@ impl Core {
         self.local.counters.publish_received += 1;
         let message = inbound.message();
         self.local.counters.publish_received_bytes += message.payload.len() as u64;
-        let publisher = Publisher { shard: self.id, connection: number };
+        let publisher = Publisher { shard: self.id, connection: number, packet_id: inbound.packet_id };
         let routed = self.publish(&message, Some(Origin { publisher, session }));
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.

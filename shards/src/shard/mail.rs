@@ -5,6 +5,7 @@ use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
+use ringtail_mqtt::packet::PacketId;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -41,6 +42,8 @@ pub(crate) enum Mail {
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
+    /// The identifier of the PUBLISH, above QoS 0.
+    pub packet_id: Option<PacketId>,
 }
 
 /// A message on its way to another shard.
@@ -59,6 +62,8 @@ pub(crate) struct GroupForwarded {
     pub group: u64,
     /// What the choice of the member depends on.
     pub choice: u64,
+    /// Times that the message was passed on.
+    pub passes: u8,
     /// Shards whose members could not take the message.
     pub passed_over: ShardSet,
     /// No shard has a member that can take it now: queue it for a member here, connected or not.

@@ -58,8 +58,8 @@ use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
 use ringtail_mqtt::time::Millis;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 
 /// A shard.
 pub(crate) struct Shard {
@@ -70,6 +70,7 @@ pub(crate) struct Shard {
     pub control: Arc<Control>,
     pub clock: Clock,
     pub idle: Idle,
+    pub quiet: Quiet,
     /// When the counters are published next.
     pub counters_at: Millis,
 }
@@ -78,8 +79,32 @@ pub(crate) struct Shard {
 pub(crate) struct Control {
     /// Raised to make the shard stop; ring the bell afterwards.
     pub stop: AtomicBool,
+    /// Raised when all shards are quiet, to make them end; ring the bell afterwards.
+    pub end: AtomicBool,
     pub bell: Bell,
     pub counters: PublishedCounters,
+}
+
+/// Says once that a shard of a stopping server has no clients any more, or has ended.
+pub(crate) struct Quiet(Option<mpsc::Sender<()>>);
+
+impl Quiet {
+    pub(crate) fn new(sender: mpsc::Sender<()>) -> Self {
+        Self(Some(sender))
+    }
+
+    pub(crate) fn say(&mut self) {
+        if let Some(sender) = self.0.take() {
+            // Nobody listens when the server was not stopped but has failed.
+            let _ = sender.send(());
+        }
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.say();
+    }
 }
 
 /// Everything of a shard but the wire.
@@ -138,6 +163,8 @@ pub(crate) enum Arriving {
 /// What the core wants of the wire.
 #[derive(Debug)]
 pub(crate) enum Request {
+    /// Name a new connection.
+    Adopt(u32),
     /// Read the connection until it is held or ends.
     Receive(u32),
     /// Stop reading the connection for now.
@@ -193,6 +220,7 @@ impl Core {
         let at = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
         let number = self.local.connections.insert(Connection::new(slot, peer, at));
         self.timers.file(Timer::Connection(number), at);
+        self.requests.push(Request::Adopt(number));
         number
     }
 
@@ -207,11 +235,17 @@ impl Core {
     }
 
     /// Sends mail that must not be lost: it waits in the overflow when the ring is full, and whoever caused it is held back.
-    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) {
-        if self.port.send(to, mail).is_err() {
+    /// False when it was lost all the same: then the publication under way is refused.
+    pub(crate) fn post(&mut self, to: ShardId, mail: Mail) -> bool {
+        let sent = self.port.send(to, mail).is_ok();
+        if !sent {
             self.local.counters.mail_lost += 1;
+            if let Some(journal) = &mut self.local.journal {
+                journal.refuse_publication();
+            }
             tracing::error!(shard = self.id, to, "the overflow of the ring to another shard is full; its mail is lost");
         }
+        sent
     }
 
     /// Looks at the session's next deadline and files it, unless an entry that comes up earlier is filed already.

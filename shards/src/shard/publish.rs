@@ -84,7 +84,7 @@ impl Core {
     /// others never.
     pub(crate) fn send(&mut self, to: ShardId, mail: Mail, qos: QoS) -> bool {
         if qos > QoS::AtMostOnce {
-            self.post(to, mail);
+            return self.post(to, mail);
         } else if self.port.send(to, mail).is_err() {
             self.local.counters.dropped_mesh_full += 1;
             return false;

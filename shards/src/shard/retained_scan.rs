@@ -131,8 +131,9 @@ impl Core {
             self.take_retain(message);
         } else {
             let wait = message.qos > QoS::AtMostOnce;
-            self.post(keeper, Mail::Retain(Box::new((message, publisher))));
-            self.note_sent(keeper, Lane::Retained, wait);
+            if self.post(keeper, Mail::Retain(Box::new((message, publisher)))) {
+                self.note_sent(keeper, Lane::Retained, wait);
+            }
         }
     }
 

@@ -52,6 +52,7 @@ impl Shard {
 
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
+        let ending = self.control.end.load(Ordering::Acquire);
         let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
         self.publish_counters(wait);
         self.turn(wait)?;
@@ -61,7 +62,11 @@ impl Shard {
             self.core.say_goodbye();
             self.flush();
         }
-        let stopped = self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at);
+        if self.core.stopping && (self.core.local.connections.len() == 0 || self.core.local.now >= *stop_at) {
+            self.quiet.say();
+        }
+        // The neighbours were quiet before this turn, which took what they had left.
+        let stopped = ending && self.core.inbox.is_empty() && self.core.next_inbox.is_empty();
         if stopped {
             self.close_journal()?;
             self.control.counters.store(&self.core.counted());
@@ -77,13 +82,15 @@ impl Shard {
         self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
         self.core.local.counters.turns += 1;
-        let busy = self.events.len() + self.core.drain_mesh();
+        let mails = self.core.drain_mesh();
+        let work = self.events.len() + mails;
+        let input = self.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
         self.handle();
         self.core.take_due_timers();
         let more = self.core.take_steps() || !self.core.inbox.is_empty();
         self.end_turn();
         self.flush();
-        self.idle.note(busy, more);
+        self.idle.note(work, input, more);
         Ok(())
     }
 
@@ -112,7 +119,8 @@ impl Shard {
                 let number = core.admit(slot, peer.into());
                 core.requests.push(Request::Receive(number));
             }
-            Event::AcceptFailed { .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: false, .. } => core.local.counters.connections_aborted += 1,
             Event::Ended { token, .. } => core.take_end(token),
             Event::Stopped { token } => core.take_stopped(token),
             Event::Closed { token, .. } => {
@@ -187,6 +195,11 @@ impl Shard {
     fn carry_out(&mut self, request: &Request) {
         let connections = &mut self.core.local.connections;
         match *request {
+            Request::Adopt(number) => {
+                if let Some(connection) = connections.get(number) {
+                    self.wire.adopt(connection.slot, number);
+                }
+            }
             Request::Receive(number) => {
                 let Some(connection) = connections.get_mut(number) else { return };
                 if connection.receiving || connection.held {
@@ -246,7 +259,7 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(_) => changes.push((from, mail)),
                 mail => mails.push((from, mail)),
             });
         }
@@ -276,7 +289,7 @@ impl Core {
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(),
-            Mail::Refused(publisher) => self.refuse_publisher(publisher.connection),
+            Mail::Refused(publisher) => self.take_refused(publisher),
         }
     }
 

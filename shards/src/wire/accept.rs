@@ -145,7 +145,7 @@ impl Wire {
         if self.slots.free() <= accepts.armed {
             if listener.armed == 0 && !std::mem::replace(&mut listener.full, true) {
                 let error = io::Error::from_raw_os_error(libc::ENFILE);
-                events.push(Event::AcceptFailed { listener: listener.tag, error });
+                events.push(Event::AcceptFailed { listener: listener.tag, error, full: true });
             }
             return;
         }
@@ -180,8 +180,9 @@ impl Wire {
             self.slots.open(slot);
             events.push(Event::Accepted { listener: listener.tag, slot, peer: operation.peer() });
         } else if result != -libc::ECANCELED && listener.retry_at.is_none() {
-            events.push(Event::AcceptFailed { listener: listener.tag, error: errno(result) });
-            if !is_of_the_connection(-result) {
+            let full = !is_of_the_connection(-result);
+            events.push(Event::AcceptFailed { listener: listener.tag, error: errno(result), full });
+            if full {
                 listener.retry_at = Some(Instant::now() + RETRY_AFTER);
             }
         }

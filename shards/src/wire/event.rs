@@ -26,7 +26,7 @@ pub enum Wait {
 
 /// What happened on the wire.
 ///
-/// `token` is what the owner gave for the connection when it called `receive`, `receive_once` or `send` last. Every
+/// `token` is what the owner gave for the connection when it called `adopt`, `receive`, `receive_once` or `send` last. Every
 /// operation of a connection is over when its [`Event::Closed`] arrives, which is always the last event of a connection:
 /// from then on the token and the slot may be used again, and not before.
 #[derive(Debug)]
@@ -48,6 +48,9 @@ pub enum Event {
         listener: u32,
         /// Why.
         error: io::Error,
+        /// The table, the process or the system has no room for a connection; otherwise this one connection was gone before
+        /// it was accepted.
+        full: bool,
     },
     /// A connection that `connect` began is there, or is not.
     Connected {

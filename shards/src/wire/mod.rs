@@ -190,6 +190,13 @@ impl Wire {
         self.slots.free()
     }
 
+    /// Gives a connection that was accepted or that arrived the token of its events, from before its first operation on.
+    pub fn adopt(&mut self, slot: Slot, token: u32) {
+        if let Some(state) = self.slots.get_mut(slot) {
+            state.token = token;
+        }
+    }
+
     /// Submits everything that was asked for since the last turn, waits as `wait` says, and appends what happened to
     /// `events`, at most about [`COMPLETIONS_PER_TURN`]. Does not wait when something is there already, and may return
     /// early with no event. Costs no system call when there is nothing to submit, to take or to wait for.

@@ -58,15 +58,44 @@ pub(super) struct Cleaner {
 
 impl<B: Backing> Log<B> {
     /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes and two segments,
-    /// or its oldest segment is all dead, or it is full and has dead bytes.
+    /// or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
     pub fn wants_cleaning(&self) -> bool {
         let Some(front) = self.sealed.front() else { return false };
-        let segment_bytes = self.options.segment_bytes;
-        let used = (self.sealed.len() as u64 + 1) * segment_bytes;
-        let granted = SEGMENTS_GRANTED * segment_bytes;
-        let live = self.ledger.live_bytes();
-        let share = if self.full.is_some() { live } else { live * USED_PER_LIVE_TENTHS / 10 };
-        used > share + granted || self.ledger.live_bytes_of(front.header.id) == 0
+        if self.ledger.live_bytes_of(front.header.id) == 0 {
+            return true;
+        }
+        let (segment_bytes, live) = (self.options.segment_bytes, self.ledger.live_bytes());
+        match self.full {
+            // What ends the life of records takes the room that cleaning needs as well: there is no time to lose.
+            Some(_) => self.dead_bytes() > segment_bytes / 4,
+            None => {
+                let used = (self.sealed.len() as u64 + 1) * segment_bytes;
+                used > live * USED_PER_LIVE_TENTHS / 10 + SEGMENTS_GRANTED * segment_bytes
+            }
+        }
+    }
+
+    /// Bytes that would be gone if all that is live were moved.
+    fn dead_bytes(&self) -> u64 {
+        const NEVER_GONE: u64 = SEGMENT_HEADER_BYTES as u64 + 2 * MARK_BYTES as u64;
+        let sealed: u64 = self.sealed.iter().map(|segment| u64::from(segment.limit).saturating_sub(NEVER_GONE)).sum();
+        let active = u64::from(self.tail().byte()).saturating_sub(NEVER_GONE);
+        (sealed + active).saturating_sub(self.ledger.live_bytes())
+    }
+
+    /// Room that the cleaning of the oldest segment, once begun, still needs: as long as that is there, nobody else gets it.
+    pub(super) fn room_of_cleaning(&self) -> usize {
+        let begun = self.sealed.front().filter(|front| front.header.id == self.cleaner.segment);
+        let need = begun.map_or(0, |front| self.ledger.live_bytes_of(front.header.id) as usize + MARK_BYTES);
+        if need <= self.active_room() { need } else { 0 }
+    }
+
+    /// Whether the oldest segment, of which `live` bytes are live, can be moved to its end. Begun and not finished, it would
+    /// take the room of a full log and give none.
+    fn can_move(&mut self, live: u64) -> bool {
+        self.full.is_none()
+            || self.has_room_beside(live as usize + MARK_BYTES)
+            || self.ready_spare(Purpose::Move).is_ok()
     }
 
     /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. To be called when
@@ -88,8 +117,12 @@ impl<B: Backing> Log<B> {
             return Ok(CleanProgress::Waiting);
         }
         let id = front.header.id;
-        if self.ledger.live_bytes_of(id) == 0 {
+        let live = self.ledger.live_bytes_of(id);
+        if live == 0 {
             return self.retire_front();
+        }
+        if !self.can_move(live) {
+            return Ok(CleanProgress::Full);
         }
         if self.cleaner.segment != id {
             self.cleaner.segment = id;
@@ -149,7 +182,7 @@ impl<B: Backing> Log<B> {
     pub(super) fn move_record(&mut self, record: &Record<'_>) -> Result<RecordRef, AppendError> {
         let need = format::record_bytes(record.body.len());
         if need > self.room {
-            self.make_room(need, record.body.len(), Purpose::Free)?;
+            self.make_room(need, record.body.len(), Purpose::Move)?;
         }
         let header = RecordHeader::new(record.kind, record.tombstone, record.seq, record.key, record.body.len() as u32);
         let to = self.stage_record(&header, &[record.body]);
@@ -164,7 +197,7 @@ impl<B: Backing> Log<B> {
 
     /// The oldest segment is not needed from here on; a mark says so, and its file goes when the mark is on disk.
     fn retire_front(&mut self) -> Result<CleanProgress, StorageError> {
-        match self.make_room(MARK_BYTES, MARK_BODY_BYTES, Purpose::Free) {
+        match self.make_room(MARK_BYTES, MARK_BODY_BYTES, Purpose::Move) {
             Ok(()) => {}
             Err(AppendError::Stopped { .. }) => {
                 return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });

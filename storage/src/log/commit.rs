@@ -195,7 +195,9 @@ impl<B: Backing> Log<B> {
 
     /// Puts the mark that goes before a sync into the stage.
     fn mark_commit(&mut self) {
-        if self.unmarked && self.active_room() >= MARK_BYTES && self.has_room_beside(MARK_BYTES) {
+        // Without one, damage to this commit cannot be told from a torn tail before the next mark: no reason to run full.
+        let taken = MARK_BYTES + self.room_of_cleaning();
+        if self.unmarked && self.active_room() >= taken && self.has_room_beside(taken) {
             self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Log, Segment, roll::Spare, roll::cause_of};
+use super::{Log, Purpose, Segment, roll::Spare, roll::cause_of};
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::{segment_name, unfinished_name};
 use crate::error::{FullCause, StorageError};
@@ -120,7 +120,7 @@ impl<B: Backing> Log<B> {
 
     fn make_job(&mut self) -> Option<Job<B>> {
         let Spare::Wanted = self.spare else { return None };
-        if self.files >= self.options.segments_max() {
+        if self.files >= self.segments_max(Purpose::Grow) {
             self.refuse(FullCause::Limit);
             return None;
         }
@@ -142,7 +142,7 @@ impl<B: Backing> Log<B> {
         match file {
             Ok(file) if expected => {
                 self.spare = Spare::Ready(Segment::new(header, file));
-                self.full = None;
+                self.note_room();
                 self.refresh_room();
                 Ok(())
             }

@@ -101,8 +101,10 @@ enum Purpose {
     Grow,
     /// New records whose room was reserved.
     Keep,
-    /// What ends the life of records, and what is moved so that a segment can go.
+    /// What ends the life of records, or must be appended for other reasons also when the log is full.
     Free,
+    /// What is moved so that a segment can go, and the mark that lets it go. The last segment of the limit is for these alone.
+    Move,
 }
 
 /// An append-only log in a folder. See the [crate's page](crate) for an example.

@@ -204,7 +204,7 @@ impl<B: Backing> Log<B> {
     fn leave_behind(&mut self, doubtful: &[Doubtful<B::File>]) -> Result<Offset, StorageError> {
         let Some(first) = doubtful.first() else { return Ok(self.tail()) };
         let first_id = first.header.id;
-        let next = self.next_segment().map_err(|e| self.no_rewrite(e))?;
+        let next = self.next_segment(Purpose::Move).map_err(|e| self.no_rewrite(e))?;
         let sound = self.sealed.partition_point(|segment| segment.header.id < first_id);
         // A segment in doubt from its first record on is left out altogether.
         let keeps_first = first.from > SEGMENT_HEADER_BYTES;

@@ -55,7 +55,7 @@ impl<B: Backing> Log<B> {
     pub(super) fn make_room(&mut self, need: usize, len: usize, purpose: Purpose) -> Result<(), AppendError> {
         self.demand(len, purpose)?;
         if need > self.active_room() {
-            self.roll()?;
+            self.roll(purpose)?;
         } else if self.stage.len() + need > self.options.staged_bytes_max {
             self.spill().map_err(|_| AppendError::Stopped { dir: Arc::clone(&self.dir) })?;
         }
@@ -81,11 +81,20 @@ impl<B: Backing> Log<B> {
     /// Sees to it that when `taken` bytes of the active segment are gone, there is still room for what was reserved, and after
     /// growth also for what frees room.
     pub(super) fn keep_room(&mut self, taken: usize, purpose: Purpose) -> Result<(), AppendError> {
-        let kept = if purpose == Purpose::Grow { half_of(self.options.segment_bytes) } else { 0 };
+        let kept = match purpose {
+            Purpose::Grow => half_of(self.options.segment_bytes),
+            Purpose::Free => self.room_of_cleaning(),
+            Purpose::Keep | Purpose::Move => 0,
+        };
         if self.has_room_beside(taken + kept) {
             return Ok(());
         }
-        let next = self.next_segment()?;
+        self.ready_spare(purpose)
+    }
+
+    /// Sees to it that the next segment is there.
+    pub(super) fn ready_spare(&mut self, purpose: Purpose) -> Result<(), AppendError> {
+        let next = self.next_segment(purpose)?;
         self.spare = Spare::Ready(next);
         Ok(())
     }
@@ -128,8 +137,8 @@ impl<B: Backing> Log<B> {
     }
 
     /// Goes on in the next segment.
-    pub(super) fn roll(&mut self) -> Result<(), AppendError> {
-        let next = self.next_segment()?;
+    pub(super) fn roll(&mut self, purpose: Purpose) -> Result<(), AppendError> {
+        let next = self.next_segment(purpose)?;
         self.stage_mark(Role::Seal, Offset::default(), self.front_id(), next.header.id);
         if self.spill().is_err() {
             self.remove_unused(next.header.id);
@@ -155,19 +164,19 @@ impl<B: Backing> Log<B> {
     }
 
     /// The segment made ahead, or one made now.
-    pub(super) fn next_segment(&mut self) -> Result<Segment<B::File>, AppendError> {
+    pub(super) fn next_segment(&mut self, purpose: Purpose) -> Result<Segment<B::File>, AppendError> {
         match std::mem::replace(&mut self.spare, Spare::Wanted) {
             Spare::Ready(next) => Ok(next),
-            Spare::Refused => Err(self.refuse(self.full.unwrap_or(FullCause::Segment))),
-            Spare::Wanted | Spare::Making(_) => {
-                if self.files >= self.options.segments_max() {
+            Spare::Refused if purpose != Purpose::Move => Err(self.refuse(self.full.unwrap_or(FullCause::Segment))),
+            Spare::Refused | Spare::Wanted | Spare::Making(_) => {
+                if self.files >= self.segments_max(purpose) {
                     return Err(self.refuse(FullCause::Limit));
                 }
                 let header = self.next_header().map_err(|_| self.refuse(FullCause::Segment))?;
                 self.files += 1;
                 match job::make_segment(&self.backing, header) {
                     Ok(file) => {
-                        self.full = None;
+                        self.note_room();
                         Ok(Segment::new(header, file))
                     }
                     Err(e) => {
@@ -192,6 +201,18 @@ impl<B: Backing> Log<B> {
         })
     }
 
+    /// Segments that there may be for this purpose.
+    pub(super) fn segments_max(&self, purpose: Purpose) -> usize {
+        self.options.segments_max() - usize::from(purpose != Purpose::Move)
+    }
+
+    /// There is a segment ahead: new records are taken again, unless it is the one that is for moving alone.
+    pub(super) fn note_room(&mut self) {
+        if self.files <= self.segments_max(Purpose::Grow) {
+            self.full = None;
+        }
+    }
+
     pub(super) fn refuse(&mut self, cause: FullCause) -> AppendError {
         self.spare = Spare::Refused;
         self.full = Some(cause);
@@ -202,9 +223,12 @@ impl<B: Backing> Log<B> {
     /// Asks again for the segment that could not be had: to be called now and then while the log is [full](Log::full), as the
     /// log has no clock. New records are taken again when the [`Job`](super::Job) that follows succeeds.
     pub fn retry_room(&mut self) {
-        if let Spare::Refused = self.spare {
-            self.spare = Spare::Wanted;
+        match self.spare {
+            Spare::Refused => self.spare = Spare::Wanted,
+            Spare::Ready(_) => self.note_room(),
+            Spare::Wanted | Spare::Making(_) => {}
         }
+        self.refresh_room();
     }
 }
 
