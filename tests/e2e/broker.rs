@@ -114,6 +114,11 @@ impl Broker {
         self.stop_cleanly();
     }
 
+    /// Kills the broker under the hands of its clients; [`Self::kill`] is still to be called.
+    pub(crate) fn strike(&self) {
+        self.program.as_ref().unwrap().signal("KILL");
+    }
+
     /// Kills the broker as a crash would.
     pub(crate) fn kill(mut self) {
         if let Some(program) = self.program.take() {
