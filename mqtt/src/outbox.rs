@@ -112,6 +112,13 @@ impl Outbox {
         self.tail = std::mem::take(&mut later.tail);
     }
 
+    /// The first byte that waits.
+    #[must_use]
+    pub fn first_byte(&self) -> Option<u8> {
+        let oldest = self.segments.as_ref().and_then(|segments| segments.front());
+        oldest.map_or(&self.tail[..], Segment::as_bytes).first().copied()
+    }
+
     /// Forgets everything that waits.
     pub fn clear(&mut self) {
         *self = Self::default();

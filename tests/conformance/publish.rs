@@ -171,6 +171,24 @@ conformance! {
         }
     }
 
+    /// The largest message that a packet can hold.
+    // 5.0: [MQTT-1.5.5-1]
+    fn the_largest_message(at: V5) {
+        const REMAINING_LENGTH_MAX: usize = 268_435_455;
+        let at = at.own(|setup| setup);
+        let mut client = at.subscriber("a");
+        let mut publisher = at.publisher();
+        let mut message = at.message("a", "").qos(1, 1);
+        let around = message.bytes(Version::V5).len() - 2; // without type and length
+        message.payload = vec![0x55; REMAINING_LENGTH_MAX - around];
+        publisher.put(&message);
+        assert_eq!(publisher.expect(PUBACK).reason(), 0);
+        let publish = client.publication();
+        assert!(publish.payload == message.payload, "{} bytes came", publish.payload.len());
+        client.acknowledge(&publish);
+        client.ping();
+    }
+
     /// Each QoS on its own, in the order of the publisher.
     // 5.0: [MQTT-4.6.0-5], [MQTT-4.6.0-6], [MQTT-4.6.0-2], [MQTT-4.6.0-3]
     fn order_holds_for_each_qos(at: Both) {

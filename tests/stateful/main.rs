@@ -21,15 +21,15 @@ mod raw;
 
 mod link;
 mod model;
+mod place;
 mod random;
 mod run;
 mod steps;
 mod topics;
 
-use broker::Broker;
+use place::Place;
 use run::Run;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// Numbers of shards that each seed runs with.
 const SHARDS: [usize; 2] = [1, 3];
@@ -38,7 +38,7 @@ const SEQUENCES: u64 = 4;
 /// Steps of one sequence.
 const STEPS: usize = 250;
 /// Seeds of the ordinary test run.
-const FIXED_SEEDS: u64 = 24;
+const FIXED_SEEDS: u64 = 8;
 
 /// The first seed, in place of the fixed ones.
 const SEED: &str = "RINGTAIL_STATEFUL_SEED";
@@ -67,15 +67,10 @@ impl Drop for Running {
 fn run(seed: u64) {
     for shards in SHARDS {
         let _running = Running { seed, shards };
-        // Every other seed keeps a log, so that acknowledgements wait for it.
-        let folder = (seed % 2 == 1).then(|| TempDir::new().unwrap());
-        let setup = Broker::with(shards);
-        let broker = match &folder {
-            Some(folder) => setup.keep_in(folder.path()).start(),
-            None => setup.start(),
-        };
+        // Every other seed keeps a log, so that acknowledgements wait for it, and is stopped and started again.
+        let mut place = Place::start(shards, seed % 2 == 1);
         for sequence in 0..SEQUENCES {
-            let mut run = Run::new(&broker, seed * SEQUENCES + sequence);
+            let mut run = Run::new(&mut place, seed * SEQUENCES + sequence);
             run.watch();
             for _ in 0..STEPS {
                 run.step();

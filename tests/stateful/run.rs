@@ -1,9 +1,9 @@
 //! A sequence as it runs: the broker, the clients' connections, the model, and what was done so far.
 
-use crate::broker::Broker;
 use crate::client::find;
 use crate::link::{Event, Link};
 use crate::model::Model;
+use crate::place::Place;
 use crate::random::Random;
 use crate::raw::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,8 +43,8 @@ pub(crate) struct Connection {
     pub(crate) own_aliases: BTreeMap<u8, String>,
 }
 
-pub(crate) struct Run<'b> {
-    broker: &'b Broker,
+pub(crate) struct Run<'p> {
+    pub(crate) place: &'p mut Place,
     pub(crate) random: Random,
     pub(crate) model: Model,
     pub(crate) habits: Vec<Habits>,
@@ -59,8 +59,8 @@ pub(crate) struct Run<'b> {
     pub(crate) steps: Vec<String>,
 }
 
-impl<'b> Run<'b> {
-    pub(crate) fn new(broker: &'b Broker, seed: u64) -> Self {
+impl<'p> Run<'p> {
+    pub(crate) fn new(place: &'p mut Place, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let mut habits: Vec<Habits> = (0..CLIENTS)
             .map(|_| Habits {
@@ -72,7 +72,7 @@ impl<'b> Run<'b> {
         habits.push(Habits { holds: false, version: Version::V5, receive_maximum: u16::MAX });
         let (sender, events) = channel();
         Self {
-            broker,
+            place,
             random,
             model: Model::new(CLIENTS + 1),
             habits,
@@ -115,7 +115,7 @@ impl<'b> Run<'b> {
     /// Opens a connection for a client; the one that it had is replaced.
     pub(crate) fn open(&mut self, client: usize, version: Version) {
         self.links += 1;
-        let link = Link::open(self.broker.address(), client, self.links, self.sender.clone());
+        let link = Link::open(self.place.address(), client, self.links, self.sender.clone());
         let connection = Connection {
             link,
             version,

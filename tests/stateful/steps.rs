@@ -43,6 +43,7 @@ impl Run<'_> {
             19..=20 => self.repeat(client),
             21..=25 => self.acknowledge_some(client),
             26 => self.quiesce(),
+            27 if self.place.keeps() && self.random.one_in(4) => self.restart(),
             _ => self.publish(None),
         }
         self.settle();
@@ -413,6 +414,25 @@ impl Run<'_> {
                 return self.next_id;
             }
         }
+    }
+
+    /// The broker is stopped and started again; what it has to keep is there.
+    fn restart(&mut self) {
+        self.quiesce();
+        for client in 0..CLIENTS {
+            // A will would reach those that are still there when it is published.
+            if self.connections[client].is_some() && self.model.session(client).terms.will.is_some() {
+                self.leave_by(client, Leave::Disconnect);
+            }
+        }
+        self.note("the broker is stopped and started again".to_owned());
+        for client in 0..=CLIENTS {
+            if self.connections[client].take().is_some() {
+                self.model.disconnect(client, false, false);
+            }
+        }
+        self.place.restart();
+        self.watch();
     }
 
     /// Every session is looked into once more, and ended.

@@ -86,9 +86,9 @@ impl fmt::Display for Rule {
 /// What a rule says of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The limit is not reached.
+    /// The whole interval is within the limit.
     Kept,
-    /// The estimate is beyond the limit, but its interval is not: more runs would tell.
+    /// The interval reaches across the limit: more runs would tell.
     Unclear,
     /// The whole interval is beyond the limit.
     Broken,
@@ -102,10 +102,10 @@ impl Rule {
     pub(crate) fn judge(&self, ratio: Option<Ratio>) -> Verdict {
         let Some(ratio) = ratio else { return Verdict::Absent };
         let beyond = |value: f64| if self.above { value > self.limit } else { value < self.limit };
-        match (beyond(ratio.estimate), beyond(if self.above { ratio.low } else { ratio.high })) {
-            (_, true) => Verdict::Broken,
-            (true, false) => Verdict::Unclear,
+        match (beyond(ratio.low), beyond(ratio.high)) {
+            (true, true) => Verdict::Broken,
             (false, false) => Verdict::Kept,
+            _ => Verdict::Unclear,
         }
     }
 }
@@ -132,7 +132,8 @@ mod tests {
         let rows = [
             (slower, ratio(1.2, 1.3, 1.4), Verdict::Broken),
             (slower, ratio(1.0, 1.3, 1.4), Verdict::Unclear),
-            (slower, ratio(0.9, 1.05, 1.4), Verdict::Kept),
+            (slower, ratio(0.9, 1.05, 1.4), Verdict::Unclear),
+            (slower, ratio(0.9, 0.95, 1.05), Verdict::Kept),
             (fewer, ratio(0.7, 0.8, 0.85), Verdict::Broken),
             (fewer, ratio(0.7, 0.8, 0.95), Verdict::Unclear),
             (fewer, ratio(0.95, 1.0, 1.1), Verdict::Kept),

@@ -1,6 +1,7 @@
 //! The program, end to end, against a broker that can be wrong on purpose.
 
 mod agents;
+mod compare;
 mod delivery;
 mod failures;
 mod latency;

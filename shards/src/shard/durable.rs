@@ -239,12 +239,18 @@ impl Core {
         if connection.phase != Phase::Live {
             return;
         }
-        // Not even a DISCONNECT: what it would follow may have been cut off in the middle.
-        connection.forget_packets();
+        let (opened, peer) =
+            (self.local.journal.as_ref().map_or(0, |journal| journal.barriers.opened()), connection.peer);
+        let let_in = connection.forget_held_back(opened);
         self.local.counters.storage_refused += 1;
-        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: what it sent could not be kept");
-        self.detach(number, DetachCause::Lost);
-        self.drain(number);
+        tracing::debug!(shard = self.id, %peer, "closed: what it sent could not be kept");
+        if let_in {
+            let reason = self.local.journal.as_ref().map_or(ReasonCode::QuotaExceeded, |journal| journal.refusal());
+            self.disconnect(number, reason, DetachCause::Lost);
+        } else {
+            self.detach(number, DetachCause::Lost);
+            self.drain(number);
+        }
     }
 
     /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
@@ -349,7 +355,7 @@ impl Core {
         self.tell_all(|| Mail::Durable(durable));
     }
 
-    fn tell_all(&mut self, mail: impl Fn() -> Mail) {
+    pub(crate) fn tell_all(&mut self, mail: impl Fn() -> Mail) {
         let own = self.id;
         for shard in (0..self.shards).filter(|shard| *shard != own) {
             self.post(shard, mail());

@@ -54,7 +54,7 @@ impl Core {
                     .map(Announcement::Remove),
                 Membership::Group(group) => self.shared.leave(group, session),
             };
-            announcement.into_iter().for_each(|announcement| self.announce(&announcement));
+            announcement.into_iter().for_each(|announcement| self.announce(announcement));
         }
     }
 }

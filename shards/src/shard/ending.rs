@@ -85,7 +85,7 @@ impl Core {
             .collect();
         for group in groups {
             if let Some(announcement) = self.shared.set_online(group, session, online) {
-                self.announce(&announcement);
+                self.announce(announcement);
             }
         }
     }
@@ -95,15 +95,29 @@ impl Core {
         self.local.full.clear(); // there is nobody left to hold back
     }
 
-    /// Tells every shard what it has to know of a change here; this one too, when it is of a shared subscription, whose
-    /// members everywhere the publisher's shard chooses from.
-    pub(crate) fn announce(&mut self, announcement: &Announcement) {
+    /// Tells every shard what it has to know of a change here. What a shared subscription has come to is told once a turn,
+    /// however many members came and went; this shard, which chooses among the members of all shards, knows it at once.
+    pub(crate) fn announce(&mut self, announcement: Announcement) {
         if matches!(announcement, Announcement::Group { .. }) {
-            self.remote.apply(self.id, announcement);
+            self.remote.apply(self.id, &announcement);
         }
-        let own = self.id;
-        for shard in (0..self.shards).filter(|shard| *shard != own) {
-            self.post(shard, Mail::Announce(Box::new(announcement.clone())));
+        match announcement {
+            _ if self.shards == 1 => {}
+            Announcement::Group { group, filter, online, offline } => {
+                self.changed_groups.insert((group, filter), (online, offline));
+            }
+            announcement => self.tell_all(|| Mail::Announce(Box::new(announcement.clone()))),
+        }
+    }
+
+    /// Puts what has changed of shared subscriptions into the rings, before they are published.
+    pub(crate) fn tell_changed_groups(&mut self) {
+        if self.changed_groups.is_empty() {
+            return;
+        }
+        for ((group, filter), (online, offline)) in std::mem::take(&mut self.changed_groups) {
+            let announcement = Announcement::Group { group, filter, online, offline };
+            self.tell_all(|| Mail::Announce(Box::new(announcement.clone())));
         }
     }
 }

@@ -8,7 +8,11 @@ use crate::shard::local::Local;
 use crate::shard::send::take_send;
 use crate::wire::SendBuffer;
 use ringtail_mqtt::outbox::Outbox;
+use ringtail_mqtt::packet::PacketType;
 use std::collections::VecDeque;
+
+/// The first byte of a CONNACK, which is the first packet of its connection.
+const CONNACK: u8 = (PacketType::ConnAck as u8) << 4;
 
 /// Batches that wait at most: one for the commit under way, one for the next. Later packets join the last.
 const BATCHES_MAX: usize = 2;
@@ -73,6 +77,21 @@ impl Connection {
     /// True when nothing waits to be sent.
     pub(crate) fn is_silent(&self) -> bool {
         self.outbox.is_empty() && self.held_back.as_ref().is_none_or(|held| held.batches.is_empty())
+    }
+
+    /// Forgets what may not leave yet. False when the client has not even been let in: then nothing may be said to it at all
+    /// [MQTT-3.2.0-1].
+    pub(crate) fn forget_held_back(&mut self, opened: BarrierId) -> bool {
+        let Some(held) = &mut self.held_back else { return true };
+        if held.barrier <= opened {
+            return true;
+        }
+        let closed = held.batches.iter().position(|batch| batch.barrier > opened);
+        let first = closed.map_or(&self.outbox, |index| &held.batches[index].packets).first_byte();
+        held.batches.truncate(closed.unwrap_or(held.batches.len()));
+        held.barrier = opened;
+        self.outbox.clear();
+        first != Some(CONNACK)
     }
 
     /// Forgets what waits to be sent.

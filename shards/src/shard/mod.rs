@@ -142,6 +142,8 @@ pub(crate) struct Core {
     pub inbox: Vec<(ShardId, Mail)>,
     /// What came too late for this turn.
     pub next_inbox: Vec<(ShardId, Mail)>,
+    /// Shared subscriptions, by name and filter, whose members have changed in this turn: those online and those not.
+    pub changed_groups: HashMap<(Box<str>, Box<str>), (u32, u32)>,
     /// The shared subscriptions that a message matched, with the shard that takes it.
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
@@ -207,6 +209,7 @@ impl Core {
             changes: Vec::new(),
             inbox: Vec::new(),
             next_inbox: Vec::new(),
+            changed_groups: HashMap::new(),
             groups: Vec::new(),
             cleaning: false,
             durable_shards: ShardSet::default(),

@@ -117,6 +117,7 @@ impl Rig {
         core.drain_mesh();
         core.take_due_timers();
         let more = core.take_steps();
+        core.tell_changed_groups();
         // Nobody sleeps here.
         let _ = core.port.flush();
         more

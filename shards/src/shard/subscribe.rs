@@ -143,7 +143,7 @@ impl Core {
             self.remember(session, Membership::Filter(made.filter));
         }
         if made.announce {
-            self.announce(&Announcement::Add(filter.into()));
+            self.announce(Announcement::Add(filter.into()));
         }
         made.existed
     }
@@ -156,7 +156,7 @@ impl Core {
             self.remember(session, Membership::Group(joined.group));
         }
         if let Some(announcement) = joined.announcement {
-            self.announce(&announcement);
+            self.announce(announcement);
         }
         joined.existed
     }
@@ -187,14 +187,14 @@ impl Core {
             }
         };
         self.local.counters.subscriptions -= 1;
-        announcement.into_iter().for_each(|announcement| self.announce(&announcement));
+        announcement.into_iter().for_each(|announcement| self.announce(announcement));
         Some(membership)
     }
 
     /// Sends SUBACK or UNSUBACK, which waits for the mesh if an announcement does.
     fn answer(&mut self, number: u32, packet_type: PacketType, packet_id: PacketId, reasons: &ReasonCodesBuf) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
-        connection.awaits_mesh |= !self.port.congested().is_empty();
+        connection.awaits_mesh |= !self.port.congested().is_empty() || !self.changed_groups.is_empty();
         let Some((entry, outbox)) = self.local.live(number) else { return };
         let (version, bytes) = (entry.session.version(), outbox.bytes_mut());
         let start = bytes.len();

@@ -143,6 +143,7 @@ impl Shard {
             self.carry_out(&request);
         }
         self.core.requests = requests;
+        self.core.tell_changed_groups();
         // The rings are published before anything is submitted: see the top of this file.
         for shard in self.core.port.flush() {
             self.wire.ring_neighbour(&self.neighbours[usize::from(shard)]);

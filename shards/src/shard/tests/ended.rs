@@ -1,6 +1,8 @@
 //! What is left of a session that has ended, and what one packet may ask for.
 
 use crate::config::Config;
+use crate::routing::Announcement;
+use crate::shard::Mail;
 use crate::shard::connection::Phase;
 use crate::shard::rig::{Client, Rig};
 use ringtail_mqtt::packet::QoS;
@@ -37,6 +39,26 @@ fn many_subscriptions_end_in_slices_while_the_session_is_gone_at_once() {
     assert!(rig.cores[1].remote.is_empty(), "the other shard still forwards");
     let again = rig.connect(0, "a");
     assert_eq!(rig.cores[0].local.connections.get(again.number).unwrap().session, session);
+}
+
+/// However many join a shared subscription in a turn, the others are told once, and what they know is the last of it.
+#[test]
+fn a_shared_subscription_is_announced_once_a_turn() {
+    let mut rig = Rig::new(Config { shards: 2, ..Config::default() });
+    let members: Vec<Client> = (0..50).map(|n| rig.connect(0, &format!("m{n}"))).collect();
+    for member in &members {
+        rig.subscribes(*member, &["$share/g/t"], QOS_0);
+    }
+    rig.cores[0].detach(members[0].number, DetachCause::Lost);
+    rig.turn_of(0);
+    let mut told = Vec::new();
+    rig.cores[1].port.drain(usize::MAX, |_, mail| {
+        if let Mail::Announce(announcement) = mail {
+            told.push(*announcement);
+        }
+    });
+    let (group, filter) = ("g".into(), "t".into());
+    assert_eq!(told, [Announcement::Group { group, filter, online: 49, offline: 0 }]);
 }
 
 #[test]
