@@ -44,6 +44,8 @@ impl Journal {
         let afterwards = self.barriers.take_afterwards();
         self.pending.extend(afterwards);
         self.look_after_log(now, retained);
+        // Before the next write: under load there is always one under way.
+        self.start_sync(now, wire);
         if self.writing.is_none() && !self.failed {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
@@ -54,7 +56,6 @@ impl Journal {
             }
             self.start_commit(wire);
         }
-        self.start_sync(now, wire);
         while let Some(job) = self.log.take_job() {
             self.jobs.give(job);
         }
@@ -84,23 +85,22 @@ impl Journal {
     /// With `sync = "interval"`: a sync of what was written, when it is due.
     fn start_sync(&mut self, now: Millis, wire: &mut Wire) {
         let due = self.storage.sync == Sync::Interval && self.unsynced && now >= self.sync_at;
-        if !due || self.syncing.is_some() || self.writing.is_some() || self.failed {
+        if !due || self.syncing.is_some() || self.failed {
             return;
         }
-        let Some(commit) = self.log.commit_target(Reach::Synced) else {
-            self.unsynced = false;
-            return;
-        };
-        {
-            self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
-            if commit.bytes().is_empty() {
-                self.unsynced = false;
+        match self.log.commit_target(Reach::Synced) {
+            Some(commit) if commit.bytes().is_empty() => {
+                self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
+                // What is being written now needs another.
+                self.unsynced = self.writing.is_some();
                 submit(&commit, CommitTokens::SYNC, wire);
                 self.syncing = Some(commit);
-            } else {
+            }
+            Some(commit) => {
                 submit(&commit, CommitTokens::WRITE, wire);
                 self.writing = Some(commit);
             }
+            None => self.unsynced = self.writing.is_some(),
         }
     }
 
