@@ -6,9 +6,11 @@ use crate::settings::{Place, Problem, Problems, Settings, url};
 use ringtail_shards::config::{Config, SHARDS_MAX};
 use ringtail_shards::wire::{Missing, check_kernel};
 use rustix::thread::{CpuSet, sched_getaffinity};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The shards' configuration: the settings, with the cores, the number of shards and the bound of connections filled in
 /// from what this process may use. Raises the limit of open files as far as the process may.
@@ -91,11 +93,28 @@ fn is_family_missing(error: &io::Error) -> bool {
 
 /// Listens on each address for a moment. The shards share their addresses with SO_REUSEPORT, which would also let a
 /// second broker of the same user share them unnoticed; this listener does not share, and so meets the first one.
+///
+/// An address that is taken is waited for: the kernel gives up the sockets of a broker that was killed only after it has taken
+/// down its rings, and tells nobody when.
 fn check_addresses(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let began = Instant::now();
     addresses.iter().try_for_each(|address| {
-        TcpListener::bind(address).map(drop).map_err(|reason| Failure::Address { address: *address, reason })
+        loop {
+            match TcpListener::bind(address) {
+                Err(reason) if reason.kind() == ErrorKind::AddrInUse && began.elapsed() < TAKEN_MAX => {
+                    thread::sleep(TAKEN_LOOKS);
+                }
+                outcome => {
+                    return outcome.map(drop).map_err(|reason| Failure::Address { address: *address, reason });
+                }
+            }
+        }
     })
 }
+
+/// How long an address that is taken is waited for, and how often it is tried.
+const TAKEN_MAX: Duration = Duration::from_secs(3);
+const TAKEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Core numbers for people: runs of three and more are shortened.
 pub(crate) fn core_list(cores: &[usize]) -> String {

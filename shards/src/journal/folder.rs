@@ -15,6 +15,12 @@ use ringtail_storage::{
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a folder that is in use is waited for, and how often it is looked at.
+const IN_USE_MAX: Duration = Duration::from_secs(3);
+const IN_USE_LOOKS: Duration = Duration::from_millis(20);
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +145,7 @@ pub(crate) struct ShardFolder {
 /// # Errors
 /// [`FolderError`]; what the folder held, it holds still.
 pub(crate) fn open_folder(dir: &Path, shards: u32, storage: &Storage) -> Result<ShardFolder, FolderError> {
-    let mut folder = DataFolder::open(dir, Access::Write)?;
+    let mut folder = when_free(|| DataFolder::open(dir, Access::Write))?;
     let layout = match folder.layout() {
         Some(layout) if layout.shards == shards => layout,
         before => {
@@ -159,6 +165,18 @@ pub(crate) fn open_folder(dir: &Path, shards: u32, storage: &Storage) -> Result<
     };
     let dirs = (0..shards).map(|shard| folder.shard_dir(layout, shard)).collect();
     Ok(ShardFolder { _folder: folder, dirs })
+}
+
+/// Opens what may still be locked by a broker that was killed a moment ago: the kernel gives up a process's files only after it
+/// has taken down its rings, and tells nobody when.
+fn when_free<T>(open: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(StorageError::InUse { .. }) if began.elapsed() < IN_USE_MAX => thread::sleep(IN_USE_LOOKS),
+            outcome => return outcome,
+        }
+    }
 }
 
 impl ShardFolder {
@@ -319,7 +337,8 @@ pub(super) fn open_log(
     storage: &Storage,
 ) -> Result<(Log<Disk>, State, Restored, u64, Recovery), FolderError> {
     let mut replay = Replay::default();
-    let (mut log, recovery) = Log::open(dir, log_options(storage), |record, ledger| {
+    let disk = when_free(|| Disk::open(dir, Access::Write))?;
+    let (mut log, recovery) = Log::open_on(disk, log_options(storage), |record, ledger| {
         replay.take(&record, |at| ledger.release(at));
     })?;
     known(&replay, dir)?;
