@@ -56,6 +56,9 @@ impl Journal {
             }
             self.start_commit(wire);
         }
+        if self.failed {
+            self.pending.clear(); // nobody will ever write it
+        }
         while let Some(job) = self.log.take_job() {
             self.jobs.give(job);
         }

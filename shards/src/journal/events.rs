@@ -122,12 +122,12 @@ impl Journal {
         if self.message.is_none() {
             let shown = Message::as_ref(message);
             let bytes = record::message_bytes(&shown);
+            let key = self.new_key();
             let (at, unwritten) = if bytes > EAGER_BYTES {
-                (Some(self.write_message(self.next_key + 1, message)?), None)
+                (Some(self.write_message(key, message)?), None)
             } else {
                 (None, Some((Rc::clone(message), Some(self.reserve(bytes)?))))
             };
-            let key = self.new_key();
             self.state.messages.insert(key, MessageLog { at, unwritten, uses: 0 });
             self.message = Some(key);
         }

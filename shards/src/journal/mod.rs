@@ -73,6 +73,8 @@ pub(crate) struct Journal {
     storage: Storage,
     state: State,
     pending: Vec<Pending>,
+    /// The log has refused what is pending, and this was said.
+    stuck: bool,
     /// Bytes of retained messages among what is pending.
     retained_bytes: u64,
     /// The key that the next session or message gets.
@@ -125,6 +127,7 @@ impl Journal {
             storage,
             state,
             pending: Vec::new(),
+            stuck: false,
             retained_bytes: 0,
             message: None,
             touched: false,

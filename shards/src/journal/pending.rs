@@ -68,6 +68,7 @@ impl Journal {
     /// Puts everything that is pending, and still holds, into the log; without `retained`, all but retained messages. What the
     /// log refuses stays pending, and everything behind it, so that the order holds.
     pub(super) fn write_pending(&mut self, mut retained: Option<&mut SavedRetained>) {
+        let mut refused = false;
         let mut pending = std::mem::take(&mut self.pending).into_iter();
         for mut item in pending.by_ref() {
             if retained.is_none() && matches!(item.what, What::Retained { .. }) {
@@ -75,11 +76,18 @@ impl Journal {
                 continue;
             }
             if let Err(error) = self.write(&mut item, retained.as_deref_mut()) {
-                tracing::error!("the log did not take a record: {error}");
+                // It is tried again every few milliseconds, and said once.
+                if !self.stuck {
+                    tracing::error!(
+                        "the log does not take a record; what waits behind it is not acknowledged: {error}"
+                    );
+                }
+                refused = true;
                 self.pending.push(item);
                 break;
             }
         }
+        self.stuck = refused;
         self.pending.extend(pending);
     }
 

@@ -25,16 +25,14 @@ impl Shard {
         let Self { core, wire, .. } = self;
         let Core { local, retained, .. } = core;
         let Some(journal) = &mut local.journal else { return };
+        let mut safe = Vec::new();
+        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
+        // Before anything is flushed: nothing that waited for the log may leave.
         if let Some(taken) = journal.take_failure() {
             core.refuse_all_held_back();
             core.tell_all(|| Mail::LogFailed);
-            for (shard, lane, count) in taken {
-                core.post(shard, Mail::Safe(lane, count));
-            }
-            return;
+            safe.extend(taken);
         }
-        let mut safe = Vec::new();
-        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
         for (shard, lane, count) in safe {
             core.post(shard, Mail::Safe(lane, count));
         }
@@ -175,8 +173,9 @@ impl Core {
     pub(crate) fn answer_publication(&mut self, from: ShardId, lane: Lane, publisher: Option<Publisher>) {
         let Some(journal) = &mut self.local.journal else { return };
         journal.barriers.taken(from, lane);
+        // At QoS 0 nobody waits for an answer.
         if journal.was_refused()
-            && let Some(publisher) = publisher
+            && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some())
         {
             // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
             if publisher.shard == self.id {

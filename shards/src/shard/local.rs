@@ -96,7 +96,8 @@ impl Local {
     /// than is safe.
     pub(crate) fn note_progress(&mut self, session: u32) {
         let Self { sessions, journal, .. } = self;
-        let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
+        let Some(journal) = journal else { return };
+        let Some(entry) = sessions.get_mut(session) else { return };
         if entry.log == 0 {
             return;
         }
