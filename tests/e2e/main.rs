@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with tests that use the rest")]
 mod broker;
 mod bystanders;
+mod full_disk;
 mod program;
 #[allow(dead_code, reason = "shared with the conformance tests")]
 mod raw;

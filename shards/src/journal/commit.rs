@@ -1,12 +1,12 @@
 //! Commits: from what is pending to the disk, one at a time, on the shard's ring.
 
 use super::barrier::Count;
+use super::ring::{LogFile, Ring};
 use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
-use crate::wire::Wire;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::{CleanProgress, Commit, DiskFile, Reach, StorageError};
+use ringtail_storage::{CleanProgress, Commit, Reach, StorageError};
 use std::io;
 
 /// What the events of a shard's commits carry.
@@ -32,7 +32,7 @@ impl Journal {
         &mut self,
         now: Millis,
         retained: &mut SavedRetained,
-        wire: &mut Wire,
+        ring: &mut impl Ring,
         tell: impl FnMut(Count),
     ) -> bool {
         while let Some(finished) = self.jobs.take() {
@@ -45,7 +45,7 @@ impl Journal {
         self.pending.extend(afterwards);
         self.look_after_log(now, retained);
         // Before the next write: under load there is always one under way.
-        self.start_sync(now, wire);
+        self.start_sync(now, ring);
         if self.writing.is_none() && !self.failed {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
@@ -54,7 +54,7 @@ impl Journal {
                     self.barriers.written(self.log.tail());
                 }
             }
-            self.start_commit(wire);
+            self.start_commit(ring);
         }
         if self.failed {
             self.pending.clear(); // nobody will ever write it
@@ -62,31 +62,34 @@ impl Journal {
         while let Some(job) = self.log.take_job() {
             self.jobs.give(job);
         }
-        self.barriers.open(self.log.durable(), tell)
+        // Who waits for what a failed log has lost must be refused before any barrier opens.
+        self.just_failed.is_none() && self.barriers.open(self.log.durable(), tell)
     }
 
-    /// Makes the log good when something other than a commit has stopped it, and asks one that is full again, now and then.
+    /// Makes the log good when something other than a commit has stopped it, or there was no room to do it then, and asks one
+    /// that is full again, now and then.
     fn look_after_log(&mut self, now: Millis, retained: &mut SavedRetained) {
-        if self.log.is_stopped() && !self.failed {
-            self.make_good(retained);
-        }
-        if self.log.full().is_some() && now >= self.retry_at {
+        let again = self.log.full().is_some() && now >= self.retry_at;
+        if again {
             self.retry_at = now.plus_ms(RETRY_MS);
             self.log.retry_room();
         }
+        if self.log.is_stopped() && !self.failed && (again || self.log.full().is_none()) {
+            self.make_good(retained);
+        }
     }
 
-    fn start_commit(&mut self, wire: &mut Wire) {
+    fn start_commit(&mut self, ring: &mut impl Ring) {
         let reach = if self.storage.sync == Sync::Always { Reach::Synced } else { Reach::Written };
         if let Some(commit) = self.log.commit_target(reach) {
             self.unsynced |= reach == Reach::Written;
-            submit(&commit, CommitTokens::WRITE, wire);
+            submit(&commit, CommitTokens::WRITE, ring);
             self.writing = Some(commit);
         }
     }
 
     /// With `sync = "interval"`: a sync of what was written, when it is due.
-    fn start_sync(&mut self, now: Millis, wire: &mut Wire) {
+    fn start_sync(&mut self, now: Millis, ring: &mut impl Ring) {
         let due = self.storage.sync == Sync::Interval && self.unsynced && now >= self.sync_at;
         if !due || self.syncing.is_some() || self.failed {
             return;
@@ -96,11 +99,11 @@ impl Journal {
                 self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
                 // What is being written now needs another.
                 self.unsynced = self.writing.is_some();
-                submit(&commit, CommitTokens::SYNC, wire);
+                submit(&commit, CommitTokens::SYNC, ring);
                 self.syncing = Some(commit);
             }
             Some(commit) => {
-                submit(&commit, CommitTokens::WRITE, wire);
+                submit(&commit, CommitTokens::WRITE, ring);
                 self.writing = Some(commit);
             }
             None => self.unsynced = self.writing.is_some(),
@@ -118,7 +121,7 @@ impl Journal {
     }
 
     /// A write of a commit is over.
-    pub(crate) fn wrote(&mut self, result: io::Result<usize>, retained: &mut SavedRetained, wire: &mut Wire) {
+    pub(crate) fn wrote(&mut self, result: io::Result<usize>, retained: &mut SavedRetained, ring: &mut impl Ring) {
         let Some(mut commit) = self.writing.take() else { return };
         match result {
             Ok(0) => self.committed(commit, Err(io::ErrorKind::WriteZero.into()), retained),
@@ -127,7 +130,7 @@ impl Journal {
                 if commit.bytes().is_empty() && !commit.syncs() {
                     return self.committed(commit, Ok(()), retained);
                 }
-                submit(&commit, CommitTokens::WRITE, wire);
+                submit(&commit, CommitTokens::WRITE, ring);
                 self.writing = Some(commit);
             }
             Err(error) => self.committed(commit, Err(error), retained),
@@ -142,7 +145,7 @@ impl Journal {
         }
     }
 
-    fn committed(&mut self, commit: Commit<DiskFile>, outcome: io::Result<()>, retained: &mut SavedRetained) {
+    fn committed(&mut self, commit: Commit<LogFile>, outcome: io::Result<()>, retained: &mut SavedRetained) {
         self.commits += 1;
         let Err(error) = self.log.committed(commit, outcome) else { return };
         // What was not safe yet is in doubt: the kernel may have thrown it away, and would not say so again.
@@ -152,17 +155,31 @@ impl Journal {
 
     fn make_good(&mut self, retained: &mut SavedRetained) {
         let mut holder = Holder { state: &mut self.state, retained };
-        if let Err(error) = self.log.rewrite_unsynced(&mut holder) {
-            tracing::error!("nothing more is kept before a new start: {error}");
-            self.failed = true;
-            self.just_failed = Some(self.barriers.fail());
+        match self.log.rewrite_unsynced(&mut holder) {
+            Ok(_) => {}
+            // Whoever waits can wait for room.
+            Err(error) if error.is_no_room() && self.log.is_whole() => tracing::error!("{error}"),
+            Err(error) => {
+                tracing::error!("nothing more is kept before a new start: {error}");
+                self.failed = true;
+                self.just_failed = Some(self.barriers.fail());
+            }
         }
     }
 
-    /// Once, when nothing more can be kept before a new start: how many of their messages other shards are not to wait for any
-    /// longer.
+    /// True between a failure for good and [`Journal::take_failure`]: whoever waits is to be refused.
+    pub(crate) fn has_just_failed(&self) -> bool {
+        self.just_failed.is_some()
+    }
+
+    /// Once, when nothing more can be kept before a new start, and all who waited have been refused: how many of their messages
+    /// other shards are not to wait for any longer.
     pub(crate) fn take_failure(&mut self) -> Option<Vec<Count>> {
-        self.just_failed.take()
+        let taken = self.just_failed.take();
+        if taken.is_some() {
+            self.barriers.open_all();
+        }
+        taken
     }
 
     /// True when the log takes more room than it should.
@@ -196,11 +213,11 @@ impl Journal {
     }
 }
 
-fn submit(commit: &Commit<DiskFile>, token: u64, wire: &mut Wire) {
+fn submit(commit: &Commit<LogFile>, token: u64, ring: &mut impl Ring) {
     if commit.bytes().is_empty() {
-        wire.fsync(commit.file(), token);
+        ring.fsync(commit.file(), token);
     } else {
         let (bytes, from, position) = commit.ring_write();
-        wire.write(commit.file(), (bytes, from), position, token);
+        ring.write(commit.file(), (bytes, from), position, token);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::record::{self, QueuedBody, SessionBody, WillBody, kind};
 use super::recover::{Replay, Restored};
+use super::ring::LogDisk;
 use super::state::State;
 use crate::config::{Storage, Sync};
 use crate::home::Homes;
@@ -9,8 +10,8 @@ use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::time::Millis;
 use ringtail_storage::{
-    Access, Acknowledge, AppendError, DataFolder, Disk, Kind, Layout, Log, LogOptions, Offset, Recovery, StorageError,
-    tools,
+    Access, Acknowledge, AppendError, Backing, DataFolder, Disk, Kind, Layout, Log, LogOptions, Offset, Recovery,
+    StorageError, tools,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -169,7 +170,7 @@ pub(crate) fn open_folder(dir: &Path, shards: u32, storage: &Storage) -> Result<
 
 /// Opens what may still be locked by a broker that was killed a moment ago: the kernel gives up a process's files only after it
 /// has taken down its rings, and tells nobody when.
-fn when_free<T>(open: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+pub(super) fn when_free<T>(open: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
     let began = Instant::now();
     loop {
         match open() {
@@ -333,15 +334,15 @@ impl Writer {
 
 /// Opens a shard's log and reads what it holds.
 pub(super) fn open_log(
-    dir: &Path,
+    disk: LogDisk,
     storage: &Storage,
-) -> Result<(Log<Disk>, State, Restored, u64, Recovery), FolderError> {
+) -> Result<(Log<LogDisk>, State, Restored, u64, Recovery), FolderError> {
     let mut replay = Replay::default();
-    let disk = when_free(|| Disk::open(dir, Access::Write))?;
+    let dir = disk.path("");
     let (mut log, recovery) = Log::open_on(disk, log_options(storage), |record, ledger| {
         replay.take(&record, |at| ledger.release(at));
     })?;
-    known(&replay, dir)?;
+    known(&replay, &dir)?;
     let key_max = replay.key_max();
     let (state, restored) = replay.finish(|at| log.release(at));
     Ok((log, state, restored, key_max, recovery))

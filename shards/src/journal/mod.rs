@@ -25,6 +25,7 @@ mod model;
 mod pending;
 mod record;
 mod recover;
+mod ring;
 mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
@@ -37,6 +38,7 @@ pub(crate) use folder::{ShardFolder, open_folder};
 pub use record::kind_name;
 pub(crate) use record::{SessionBody, WillBody};
 pub(crate) use recover::Restored;
+pub(crate) use ring::{LogDisk, LogFile, Ring, open_disk};
 
 use crate::config::Storage;
 use crate::routing::Retained;
@@ -45,9 +47,8 @@ use barrier::Barriers;
 use jobs::Jobs;
 use pending::Pending;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::{Commit, Disk, DiskFile, Log, LogStats, RecordRef};
+use ringtail_storage::{Commit, Log, LogStats, RecordRef};
 use state::State;
-use std::path::Path;
 
 /// What the journal notes about a retained message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +70,7 @@ pub(crate) type SavedRetained = Retained<Note>;
 
 /// The journal of one shard.
 pub(crate) struct Journal {
-    log: Log<Disk>,
+    log: Log<LogDisk>,
     storage: Storage,
     state: State,
     pending: Vec<Pending>,
@@ -87,8 +88,8 @@ pub(crate) struct Journal {
     refused: bool,
     pub(crate) barriers: Barriers,
     jobs: Jobs,
-    writing: Option<Commit<DiskFile>>,
-    syncing: Option<Commit<DiskFile>>,
+    writing: Option<Commit<LogFile>>,
+    syncing: Option<Commit<LogFile>>,
     sync_at: Millis,
     /// When a full log asks for room again.
     retry_at: Millis,
@@ -106,18 +107,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the log in `dir` and reads what it holds. `bell` wakes the shard that owns it.
+    /// Opens the log on `disk` and reads what it holds. `bell` wakes the shard that owns it.
     ///
     /// # Errors
     /// [`FolderError`].
     pub(crate) fn open(
-        dir: &Path,
+        disk: LogDisk,
         storage: Storage,
         shards: u8,
         shard: usize,
         bell: Bell,
     ) -> Result<(Self, Restored), FolderError> {
-        let (log, state, restored, key_max, recovery) = folder::open_log(dir, &storage)?;
+        let (log, state, restored, key_max, recovery) = folder::open_log(disk, &storage)?;
         if let Some(torn) = &recovery.torn_tail {
             tracing::info!(shard, "{} ends at byte {}: {}", torn.path.display(), torn.byte, torn.what);
         }

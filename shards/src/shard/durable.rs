@@ -1,7 +1,7 @@
 //! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
 
 use crate::ShardId;
-use crate::journal::{Count, Journal, KeptSession, Lane, Restored, SessionBody, WillBody};
+use crate::journal::{Count, Journal, KeptSession, Lane, Restored, Ring, SessionBody, WillBody};
 use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
 use crate::shard::inbound::Flow;
@@ -9,7 +9,6 @@ use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::sessions::{Membership, SessionEntry};
 use crate::shard::{Core, Shard};
-use crate::wire::Wire;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::reason::ReasonCode;
@@ -22,23 +21,7 @@ use std::rc::Rc;
 impl Shard {
     /// The end of a turn: what it left goes to disk, and what has become safe may be said.
     pub(crate) fn end_turn(&mut self) {
-        let Self { core, wire, .. } = self;
-        let Core { local, retained, .. } = core;
-        let Some(journal) = &mut local.journal else { return };
-        let mut safe = Vec::new();
-        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
-        // Before anything is flushed: nothing that waited for the log may leave.
-        if let Some(taken) = journal.take_failure() {
-            core.refuse_all_held_back();
-            core.tell_all(|| Mail::LogFailed);
-            safe.extend(taken);
-        }
-        for (shard, lane, count) in safe {
-            core.post(shard, Mail::Safe(lane, count));
-        }
-        if opened {
-            core.local.release_held_back();
-        }
+        self.core.end_turn(&mut self.wire);
     }
 
     /// Brings everything to disk.
@@ -49,6 +32,29 @@ impl Shard {
 }
 
 impl Core {
+    /// As [`Shard::end_turn`], with whatever ring writes the log.
+    pub(crate) fn end_turn(&mut self, ring: &mut impl Ring) {
+        for number in std::mem::take(&mut self.local.doomed) {
+            self.refuse_publisher(number, ReasonCode::ImplementationSpecificError);
+        }
+        let Self { local, retained, .. } = self;
+        let Some(journal) = &mut local.journal else { return };
+        let mut safe = Vec::new();
+        let opened = journal.end_turn(local.now, retained, ring, |count| safe.push(count));
+        // Before anything is flushed, and before any barrier opens: nothing that waited for the log may leave.
+        if journal.has_just_failed() {
+            self.refuse_all_held_back(ReasonCode::ImplementationSpecificError);
+            self.tell_all(|| Mail::LogFailed);
+            safe.extend(self.local.journal.as_mut().and_then(|journal| journal.take_failure()).into_iter().flatten());
+        }
+        for (shard, lane, count) in safe {
+            self.post(shard, Mail::Safe(lane, count));
+        }
+        if opened {
+            self.local.release_held_back();
+        }
+    }
+
     /// Puts back what the log held, and returns what the other shards have to know of it.
     pub(crate) fn restore(&mut self, journal: Journal, restored: Restored) -> Vec<Announcement> {
         let mut announcements = Vec::new();
@@ -178,16 +184,17 @@ impl Core {
             && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some())
         {
             // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
+            let reason = journal.refusal();
             if publisher.shard == self.id {
-                self.take_refused(publisher);
+                self.take_refused(publisher, reason);
             } else {
-                self.post(publisher.shard, Mail::Refused(publisher));
+                self.post(publisher.shard, Mail::Refused(publisher, reason));
             }
         }
     }
 
     /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
-    pub(crate) fn take_refused(&mut self, publisher: Publisher) {
+    pub(crate) fn take_refused(&mut self, publisher: Publisher, reason: ReasonCode) {
         let Local { sessions, journal, connections, .. } = &mut self.local;
         let Some(connection) = connections.get(publisher.connection) else { return };
         if connection.held_back.is_none() {
@@ -199,7 +206,7 @@ impl Core {
             entry.session.forget_inbound(packet_id);
             journal.forget_inbound(entry.log, packet_id);
         }
-        self.refuse_publisher(publisher.connection);
+        self.refuse_publisher(publisher.connection, reason);
     }
 
     /// A client's PUBLISH above QoS 0 was routed: sees to it that its acknowledgement leaves when it is true.
@@ -216,13 +223,14 @@ impl Core {
         let Local { journal, sessions, counters, .. } = &mut self.local;
         let Some(journal) = journal else { return Ok(()) };
         let log = sessions.get(session).map_or(0, |entry| entry.log);
-        let held = !journal.was_refused() && qos == QoS::ExactlyOnce && log != 0;
-        if journal.was_refused() || (held && journal.hold_inbound(log, packet_id).is_err()) {
+        let lost = journal.was_refused() || journal.was_lost();
+        let held = !lost && qos == QoS::ExactlyOnce && log != 0;
+        if lost || (held && journal.hold_inbound(log, packet_id).is_err()) {
             counters.storage_refused += 1;
             return Err(journal.refusal());
         }
         if journal.was_touched() {
-            self.local.fence(number);
+            self.local.fence_publisher(number);
         }
         Ok(())
     }
@@ -233,7 +241,7 @@ impl Core {
     }
 
     /// Ends a connection whose packets cannot be kept, without the acknowledgements that still wait.
-    pub(crate) fn refuse_publisher(&mut self, number: u32) {
+    pub(crate) fn refuse_publisher(&mut self, number: u32, reason: ReasonCode) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         if connection.phase != Phase::Live {
             return;
@@ -244,7 +252,6 @@ impl Core {
         self.local.counters.storage_refused += 1;
         tracing::debug!(shard = self.id, %peer, "closed: what it sent could not be kept");
         if let_in {
-            let reason = self.local.journal.as_ref().map_or(ReasonCode::QuotaExceeded, |journal| journal.refusal());
             self.disconnect(number, reason, DetachCause::Lost);
         } else {
             self.detach(number, DetachCause::Lost);
@@ -253,10 +260,10 @@ impl Core {
     }
 
     /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
-    pub(crate) fn refuse_all_held_back(&mut self) {
+    pub(crate) fn refuse_all_held_back(&mut self, reason: ReasonCode) {
         for number in self.local.connections.numbers() {
             if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
-                self.refuse_publisher(number);
+                self.refuse_publisher(number, reason);
             }
         }
     }
@@ -277,10 +284,10 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut Wire) {
+    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, ring: &mut impl Ring) {
         let Self { local, retained, .. } = self;
         if let Some(journal) = &mut local.journal {
-            journal.wrote(result, retained, wire);
+            journal.wrote(result, retained, ring);
         }
     }
 
@@ -322,6 +329,10 @@ impl Core {
         } else {
             self.note_session(session);
             self.local.note_progress(session);
+            if self.local.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
+                // What is kept of it was promised before: its messages may still reach it.
+                return Flow::Continue;
+            }
         }
         self.local.fence(number);
         Flow::Continue

@@ -195,8 +195,8 @@ impl Core {
             let reason = match self.keep_promise(number, session, packet_id, inbound.qos) {
                 Ok(()) => reason,
                 Err(refusal) if self.can_refuse(number) => refusal,
-                Err(_) => {
-                    self.refuse_publisher(number);
+                Err(refusal) => {
+                    self.refuse_publisher(number, refusal);
                     return Flow::Stop;
                 }
             };

@@ -25,6 +25,8 @@ pub(crate) struct Local {
     pub full: Vec<u32>,
     /// What is kept on disk; `None` without a data folder.
     pub journal: Option<Box<Journal>>,
+    /// Connections that would have to be told of something that a failed log does not keep.
+    pub doomed: Vec<u32>,
     /// Where a session without a connection writes, which is nothing.
     nowhere: Outbox,
 }
@@ -40,6 +42,7 @@ impl Local {
             now,
             full: Vec::new(),
             journal: None,
+            doomed: Vec::new(),
             nowhere: Outbox::default(),
         }
     }

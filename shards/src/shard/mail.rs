@@ -6,6 +6,7 @@ use crate::shard::connection::Peer;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
+use ringtail_mqtt::reason::ReasonCode;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -33,8 +34,8 @@ pub(crate) enum Mail {
     Durable(bool),
     /// The sender's log has failed: what it did not call safe is not.
     LogFailed,
-    /// What the publisher sent could not be kept: it must not be acknowledged.
-    Refused(Publisher),
+    /// What the publisher sent could not be kept, for this reason: it must not be acknowledged.
+    Refused(Publisher, ReasonCode),
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.

@@ -260,7 +260,9 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(..) => {
+                    changes.push((from, mail))
+                }
                 mail => mails.push((from, mail)),
             });
         }
@@ -289,8 +291,8 @@ impl Core {
             Mail::Hold(publisher) => self.take_hold(publisher),
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
-            Mail::LogFailed => self.refuse_all_held_back(),
-            Mail::Refused(publisher) => self.take_refused(publisher),
+            Mail::LogFailed => self.refuse_all_held_back(ReasonCode::ImplementationSpecificError),
+            Mail::Refused(publisher, reason) => self.take_refused(publisher, reason),
         }
     }
 
