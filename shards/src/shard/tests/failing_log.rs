@@ -102,11 +102,11 @@ impl Scene {
     }
 
     /// A client of the shard that has the durable session, and a topic whose retained message that shard keeps.
-    fn keeper(&mut self) -> (Client, String) {
+    fn keeper(&mut self, name: &str) -> (Client, String) {
         let shard = self.disks.len() - 1;
         let mut topics = (0..).map(|n| format!("kept/{n}"));
         let topic = topics.find(|topic| usize::from(self.rig.cores[0].keeper_of(topic)) == shard).unwrap();
-        let client = self.rig.opens(shard, "keeper", V5, false, 0);
+        let client = self.rig.opens(shard, name, V5, false, 0);
         assert_eq!(self.rig.reads_all(client), ["CONNACK"]);
         (client, topic)
     }
@@ -124,7 +124,7 @@ impl Scene {
         assert_eq!(rig.reads_all(client), ["CONNACK ServerUnavailable"]);
         assert!(!rig.is_live(client));
 
-        let (client, topic) = self.keeper();
+        let (client, topic) = self.keeper("keeper");
         let rig = &mut self.rig;
         rig.publishes(client, &topic, &payload(0), QOS_1, true);
         assert_eq!(rig.reads_all(client), told("PUBACK"));
@@ -216,7 +216,7 @@ fn a_disk_that_stays_broken_keeps_nothing_more_and_loses_nothing() {
                 assert_eq!(scene.rig.reads_all(client), ["CONNACK", "SUBACK"]);
                 client
             });
-            let (keeper, topic) = scene.keeper();
+            let (keeper, topic) = scene.keeper("owner");
             scene.rig.publishes(keeper, &topic, b"on", QOS_1, true);
             assert_eq!(scene.rig.reads_all(keeper), ["PUBACK"]);
             fails(scene.disk());
