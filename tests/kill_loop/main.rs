@@ -1,5 +1,5 @@
 //! The broker is killed again and again while clients publish and subscribe, and in the end everything that it acknowledged
-//! must be there: QoS 1 at least once, QoS 2 once (on one shard), in order, and of retained messages the last one.
+//! must be there: QoS 1 at least once, QoS 2 once, in order, and of retained messages the last one.
 //!
 //! The clients keep their side of the protocol over every kill, as a client with a disk would: what was not acknowledged is
 //! sent again with the same identifier, and a subscriber knows which QoS 2 identifiers it holds. A short run is a test;
@@ -41,20 +41,6 @@ struct Plan {
     /// Numbers of shards to start with, in turn.
     shards: Vec<usize>,
     seed: u64,
-}
-
-/// What a subscriber of QoS 2 may rely on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Promise {
-    ExactlyOnce,
-    /// A message that was not answered when the broker was killed may come again where it went to another shard.
-    Delivered,
-}
-
-impl Plan {
-    fn promise(&self) -> Promise {
-        if self.shards.iter().all(|count| *count == 1) { Promise::ExactlyOnce } else { Promise::Delivered }
-    }
 }
 
 /// Everybody who talks to the broker, over all of its lives.
@@ -128,14 +114,14 @@ impl Clients {
     }
 
     /// Prints the counts, and says what is wrong.
-    fn judge(&self, promise: Promise) -> Vec<String> {
+    fn judge(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let sent: u64 = self.publishers.iter().map(Publisher::count).sum();
         println!("{sent} messages acknowledged, {} retained updates acknowledged", self.retainer.acknowledged());
         for subscriber in &self.subscribers {
             let mut counts = subscriber::Counts::default();
             for publisher in &self.publishers {
-                subscriber.compare(publisher, promise, &mut counts, &mut wrong);
+                subscriber.compare(publisher, &mut counts, &mut wrong);
             }
             println!("{subscriber}: {counts}");
         }
@@ -162,7 +148,7 @@ fn run(plan: &Plan) {
     let broker = start(folder.path(), next());
     clients.settle(&broker);
     broker.stop();
-    let wrong = clients.judge(plan.promise());
+    let wrong = clients.judge();
     assert!(wrong.is_empty(), "seed {seed}\n{}", wrong.join("\n"));
 }
 

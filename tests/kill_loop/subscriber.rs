@@ -1,6 +1,5 @@
 //! A subscriber with a session that lasts: it notes each message once it has it, and knows the QoS 2 identifiers that it holds.
 
-use crate::Promise;
 use crate::broker::Broker;
 use crate::publisher::{END, Publisher, resume};
 use crate::random::Random;
@@ -143,13 +142,7 @@ impl Subscriber {
     }
 
     /// Compares what came with what a publisher has sent.
-    pub(crate) fn compare(
-        &self,
-        publisher: &Publisher,
-        promise: Promise,
-        counts: &mut Counts,
-        wrong: &mut Vec<String>,
-    ) {
+    pub(crate) fn compare(&self, publisher: &Publisher, counts: &mut Counts, wrong: &mut Vec<String>) {
         let exactly_once = publisher.qos.min(self.qos) == 2;
         let (mut expected, mut wrong_here) = (0, Vec::new());
         let mut times = vec![0_u32; publisher.count() as usize];
@@ -163,9 +156,7 @@ impl Subscriber {
             match (*times > 1, exactly_once) {
                 (true, true) => {
                     counts.twice_at_qos_2 += 1;
-                    if promise == Promise::ExactlyOnce {
-                        wrong_here.push(format!("{number} came {times} times"));
-                    }
+                    wrong_here.push(format!("{number} came {times} times"));
                 }
                 (true, false) => counts.again += 1,
                 (false, _) if number < expected => {
