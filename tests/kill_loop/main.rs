@@ -47,6 +47,8 @@ struct Plan {
 struct Clients {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
+    /// The members of a shared subscription.
+    members: Vec<Subscriber>,
     retainer: Retainer,
 }
 
@@ -68,7 +70,9 @@ impl Clients {
             (2, V311, Presence::NowAndThen),
             (2, V5, Presence::NowAndThen),
         ];
+        let members = [(V5, Presence::Always), (V311, Presence::Always), (V5, Presence::NowAndThen)];
         let number = |(number, (qos, version))| Publisher::new(number, qos, version);
+        let member = |(number, (version, presence))| Subscriber::member(number, version, presence);
         Self {
             publishers: publishers.into_iter().enumerate().map(number).collect(),
             subscribers: subscribers
@@ -76,13 +80,18 @@ impl Clients {
                 .enumerate()
                 .map(|(n, (q, v, p))| Subscriber::new(n, q, v, p))
                 .collect(),
+            members: members.into_iter().enumerate().map(member).collect(),
             retainer: Retainer::default(),
         }
     }
 
+    fn all_subscribers(&mut self) -> impl Iterator<Item = &mut Subscriber> {
+        self.subscribers.iter_mut().chain(&mut self.members)
+    }
+
     /// Makes the sessions, so that from here on none may be missing.
     fn introduce(&mut self, broker: &Broker) {
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.introduce(broker));
+        self.all_subscribers().for_each(|subscriber| subscriber.introduce(broker));
         self.publishers.iter_mut().for_each(|publisher| publisher.introduce(broker));
         self.retainer.introduce(broker);
     }
@@ -95,7 +104,7 @@ impl Clients {
             for publisher in &mut self.publishers {
                 scope.spawn(|| publisher.publish(broker));
             }
-            for subscriber in &mut self.subscribers {
+            for subscriber in self.subscribers.iter_mut().chain(&mut self.members) {
                 let random = random.fork();
                 scope.spawn(|| subscriber.listen(broker, random));
             }
@@ -110,7 +119,7 @@ impl Clients {
         self.retainer.check(broker);
         self.publishers.iter_mut().for_each(|publisher| publisher.settle(broker));
         publisher::end(broker);
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.settle(broker));
+        self.all_subscribers().for_each(|subscriber| subscriber.settle(broker));
     }
 
     /// Prints the counts, and says what is wrong.
@@ -125,6 +134,11 @@ impl Clients {
             }
             println!("{subscriber}: {counts}");
         }
+        let mut counts = subscriber::Counts::default();
+        for publisher in &self.publishers {
+            subscriber::compare_members(&self.members, publisher, &mut counts, &mut wrong);
+        }
+        println!("shared by {}: {counts}", self.members.len());
         wrong
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Exchange {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     pub exchange: Exchange,
+    /// Its own among those of its home since the start: it may come to a shard by several ways.
+    number: u64,
     /// The client says that it may not be the first.
     pub dup: bool,
 }
@@ -47,6 +49,8 @@ pub(crate) struct TakenBefore {
 pub(super) struct Taken {
     /// A number of its own, so that what is pending for an earlier use of the identifier does not count.
     pub number: u64,
+    /// The last attempt that brought something.
+    attempt: u64,
     /// Keys of the sessions that have the message, in order.
     pub sessions: Vec<u64>,
     /// The shared subscriptions that have it; see [`crate::home::Homes::group`].
@@ -112,16 +116,21 @@ impl State {
 
 impl Journal {
     /// The attempt that a QoS 2 PUBLISH of the session with this key is; `None` where nothing can be in doubt.
-    pub(crate) fn attempt(&self, session: u64, packet_id: PacketId, dup: bool) -> Option<Attempt> {
+    pub(crate) fn attempt(&mut self, session: u64, packet_id: PacketId, dup: bool) -> Option<Attempt> {
         let alone = self.barriers.shards() == 1 && self.state.taken.is_empty();
-        (!alone && session != 0).then_some(Attempt { exchange: Exchange { home: self.shard, session, packet_id }, dup })
+        if alone || session == 0 {
+            return None;
+        }
+        Some(Attempt { exchange: Exchange { home: self.shard, session, packet_id }, number: self.new_key(), dup })
     }
 
     /// The first attempt to deliver a message makes an earlier one with the same identifier void.
     pub(super) fn begin_attempt(&mut self, attempt: Option<Attempt>) {
         self.current.begin(attempt);
-        if let Some(Attempt { exchange, dup: false }) = attempt {
-            self.forget_taken(&exchange);
+        if let Some(Attempt { exchange, number, dup: false }) = attempt {
+            if self.state.taken.get(&exchange).is_some_and(|taken| taken.attempt != number) {
+                self.forget_taken(&exchange);
+            }
             if exchange.home == self.shard
                 && let Some(inbound) = self.state.inbound_mut(&exchange)
             {
@@ -140,7 +149,7 @@ impl Journal {
     /// True when the shared subscription has the message of the attempt at hand already. `name` is asked only when there is
     /// something to compare with.
     pub(crate) fn group_has_message(&self, name: impl FnOnce() -> u64) -> bool {
-        let Some(Attempt { exchange, dup: true }) = self.current.attempt else { return false };
+        let Some(Attempt { exchange, dup: true, .. }) = self.current.attempt else { return false };
         let here = self.state.taken.get(&exchange).map_or(&[][..], |taken| &taken.groups);
         let session = self.state.sessions.get(&exchange.session).filter(|_| exchange.home == self.shard);
         let inbound = session.and_then(|session| session.inbound.get(&exchange.packet_id));
@@ -180,7 +189,7 @@ impl Journal {
 
     /// The delivery of the message at hand is over on this shard: who has it is kept with it.
     pub(crate) fn note_taken(&mut self) {
-        let Some(Attempt { exchange, .. }) = self.current.attempt else { return };
+        let Some(Attempt { exchange, number: attempt, .. }) = self.current.attempt else { return };
         if self.current.sessions.is_empty() && self.current.groups.is_empty() {
             return;
         }
@@ -190,6 +199,7 @@ impl Journal {
         };
         let taken = self.state.taken.entry(exchange).or_default();
         taken.number = number;
+        taken.attempt = attempt;
         taken.sessions.extend_from_slice(&self.current.sessions);
         taken.sessions.sort_unstable();
         taken.groups.extend_from_slice(&self.current.groups);
