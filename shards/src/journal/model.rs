@@ -195,7 +195,7 @@ impl Rig {
         let payload = self.payload(bytes);
         let shared = Rc::new(message("topic", &payload));
         let qos = if two { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-        self.journal.begin_publication();
+        self.journal.begin_publication(None);
         for s in (0..SESSIONS).filter(|s| who >> s & 1 == 1) {
             if self.keys[s] == 0 {
                 continue;

@@ -74,12 +74,11 @@ impl Rig {
             let opened = Journal::open(disk.clone(), storage.clone(), disks.len() as u8, shard, wire.bell());
             let (journal, restored) = opened.unwrap();
             let core = &mut rig.cores[shard];
-            let announcements = core.restore(journal, restored);
-            known.push((announcements, core.durable_shards.contains(core.id)));
+            known.push(core.restore(journal, restored));
         }
-        for (from, (announcements, durable)) in known.iter().enumerate() {
+        for (from, known) in known.iter().enumerate() {
             for core in rig.cores.iter_mut().filter(|core| usize::from(core.id) != from) {
-                core.take_start(from as ShardId, announcements, *durable);
+                core.take_start(from as ShardId, known);
             }
         }
         rig
