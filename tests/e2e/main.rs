@@ -7,6 +7,7 @@
 mod broker;
 mod bystanders;
 mod full_disk;
+mod full_queue;
 mod program;
 #[allow(dead_code, reason = "shared with the conformance tests")]
 mod raw;

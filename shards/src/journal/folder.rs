@@ -308,8 +308,9 @@ fn write_layout(
                     session: *session,
                     packet_id: kept.packet_id,
                 });
-                let of_shard = |client_id: &Box<str>| keys.get(&**client_id).filter(|_| own(client_id));
-                let mut takers: Vec<u64> = kept.sessions.iter().filter_map(of_shard).map(|(_, key)| *key).collect();
+                let of_shard = |client_id: &str| keys.get(client_id).filter(|_| own(client_id));
+                let mut takers: Vec<u64> =
+                    kept.sessions.iter().filter_map(|client_id| of_shard(client_id)).map(|(_, key)| *key).collect();
                 takers.sort_unstable();
                 let groups = if own(&session.client_id) { &kept.groups[..] } else { &[] };
                 exchange.into_iter().try_for_each(|exchange| writer.taken(&exchange, &takers, groups))?;

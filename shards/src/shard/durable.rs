@@ -45,6 +45,7 @@ impl Core {
     /// As [`Shard::end_turn`], with whatever ring writes the log.
     pub(crate) fn end_turn(&mut self, ring: &mut impl Ring) {
         for number in std::mem::take(&mut self.local.doomed) {
+            self.local.counters.storage_refused += 1;
             self.refuse_publisher(number, ReasonCode::ImplementationSpecificError);
         }
         self.send_forgotten();
@@ -181,6 +182,7 @@ impl Core {
 
     /// A publication begins, by a client, a will, or another shard.
     pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
+        self.local.rejected = false;
         if let Some(journal) = &mut self.local.journal {
             journal.begin_publication(attempt);
         }
@@ -224,9 +226,9 @@ impl Core {
         journal.note_taken();
         journal.end_attempt();
         journal.barriers.taken(from, lane);
-        // At QoS 0 nobody waits for an answer.
+        // At QoS 0 nobody waits for an answer, and who has asked gets it in any case.
         if journal.was_refused()
-            && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some())
+            && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some() && publisher.ask == 0)
         {
             // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
             let reason = journal.refusal();
@@ -251,6 +253,7 @@ impl Core {
             entry.session.forget_inbound(packet_id);
             journal.forget_inbound(entry.log, packet_id);
         }
+        self.local.counters.storage_refused += 1;
         self.refuse_publisher(publisher.connection, reason);
     }
 
@@ -265,12 +268,17 @@ impl Core {
         packet_id: PacketId,
         qos: QoS,
     ) -> Result<(), ReasonCode> {
-        let Local { journal, sessions, counters, .. } = &mut self.local;
+        let refusal = self.refusal_at_hand();
+        let Local { journal, sessions, counters, rejected, .. } = &mut self.local;
+        if let Some(refusal) = refusal {
+            *(if *rejected { &mut counters.publish_refused } else { &mut counters.storage_refused }) += 1;
+            self.refuse_attempt(number);
+            return Err(refusal);
+        }
         let Some(journal) = journal else { return Ok(()) };
         let log = sessions.get(session).map_or(0, |entry| entry.log);
-        let lost = journal.was_refused() || journal.was_lost();
-        let held = !lost && qos == QoS::ExactlyOnce && log != 0;
-        if lost || (held && journal.hold_inbound(log, packet_id).is_err()) {
+        let held = qos == QoS::ExactlyOnce && log != 0;
+        if held && journal.hold_inbound(log, packet_id).is_err() {
             counters.storage_refused += 1;
             let refusal = journal.refusal();
             self.refuse_attempt(number);
@@ -308,7 +316,6 @@ impl Core {
         let (opened, peer) =
             (self.local.journal.as_ref().map_or(0, |journal| journal.barriers.opened()), connection.peer);
         let let_in = connection.forget_held_back(opened);
-        self.local.counters.storage_refused += 1;
         tracing::debug!(shard = self.id, %peer, "closed: what it sent could not be kept");
         if let_in {
             self.disconnect(number, reason, DetachCause::Lost);
@@ -322,6 +329,7 @@ impl Core {
     pub(crate) fn refuse_all_held_back(&mut self, reason: ReasonCode) {
         for number in self.local.connections.numbers() {
             if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
+                self.local.counters.storage_refused += 1;
                 self.refuse_publisher(number, reason);
             }
         }

@@ -3,6 +3,7 @@
 use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
+use crate::shard::verdicts::Ask;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
@@ -36,6 +37,8 @@ pub(crate) enum Mail {
     LogFailed,
     /// What the publisher sent could not be kept, for this reason: it must not be acknowledged.
     Refused(Publisher, ReasonCode),
+    /// What became of the PUBLISH that the sender was asked about: the reason when somebody's queue was full.
+    Verdict(Ask, Option<ReasonCode>),
     /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
     Forget(u64, PacketId),
 }
@@ -47,6 +50,8 @@ pub(crate) struct Publisher {
     pub connection: u32,
     /// The identifier of the PUBLISH, above QoS 0.
     pub packet_id: Option<PacketId>,
+    /// Whoever gets the PUBLISH is to say what became of it, unless this is 0.
+    pub ask: Ask,
 }
 
 /// A message on its way to another shard.

@@ -32,6 +32,7 @@ mod sweep;
 mod tests;
 mod timers;
 mod turn;
+mod verdicts;
 
 pub(crate) use clock::Clock;
 pub(crate) use durable::Known;
@@ -54,6 +55,7 @@ use crate::shard::mail::HandOver;
 use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
+use crate::shard::verdicts::Verdicts;
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
@@ -124,6 +126,7 @@ pub(crate) struct Core {
     pub retained: SavedRetained,
     pub scans: Scans,
     pub holds: Holds,
+    pub verdicts: Verdicts,
     pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
@@ -196,6 +199,7 @@ impl Core {
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
             scans: Scans::default(),
             holds: Holds::default(),
+            verdicts: Verdicts::default(),
             ended: Ended::default(),
             port,
             timers: Timers::new(now),

@@ -3,4 +3,5 @@
 mod ended;
 mod failing_log;
 mod holds;
+mod rejects;
 mod retained;

@@ -294,6 +294,7 @@ impl Core {
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(ReasonCode::ImplementationSpecificError),
             Mail::Refused(publisher, reason) => self.take_refused(publisher, reason),
+            Mail::Verdict(ask, refusal) => self.take_verdict(ask, refusal),
             Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }
     }
