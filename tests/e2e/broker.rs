@@ -118,6 +118,18 @@ impl Broker {
         resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
+    /// The values of counters, named in the order of `shards/src/counters.rs`; needs `log.format` to be `json`.
+    pub(crate) fn counters(&mut self, names: &[&str]) -> Vec<u64> {
+        let program = self.program.as_mut().unwrap();
+        program.signal("USR1");
+        let value = |line: &str, name: &str| {
+            let counter = line.contains("ringtail::counters") && line.contains(&format!("\"{name}\""));
+            let (_, rest) = line.split_once("\"value\":").filter(|_| counter)?;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        };
+        names.iter().map(|name| program.wait_for(|line| value(line, name))).collect()
+    }
+
     /// Stops the broker cleanly.
     pub(crate) fn stop(mut self) {
         self.stop_cleanly();

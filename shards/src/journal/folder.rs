@@ -6,7 +6,7 @@ use super::recover::{Replay, Restored};
 use super::ring::LogDisk;
 use super::state::State;
 use crate::ShardId;
-use crate::config::{Storage, Sync};
+use crate::config::{SHARDS_MAX, Storage, Sync};
 use crate::home::Homes;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
@@ -260,6 +260,21 @@ impl KeptSession {
             None => self.in_doubt.push(kept),
         }
     }
+}
+
+/// How many shards there were when these logs, each with its shard, were written: the fewest under which everything lies
+/// where it belongs, since a shard whose log is lost does not show. `None` when there is no such number.
+#[must_use]
+pub fn shards_of(logs: &[(u32, Contents)]) -> Option<u32> {
+    let fewest = logs.iter().map(|(shard, _)| shard + 1).max()?;
+    (fewest..=SHARDS_MAX as u32).find(|shards| {
+        let homes = Homes::new(*shards as u8);
+        logs.iter().all(|(shard, contents)| {
+            let own = |name: &str| u32::from(homes.of(name)) == *shard;
+            contents.sessions.iter().all(|session| own(&session.client_id))
+                && contents.retained.iter().all(|message| own(message.topic_name()))
+        })
+    })
 }
 
 /// What the log of one shard holds of sessions and retained messages, whose folder is `dir`.

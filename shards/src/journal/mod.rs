@@ -34,7 +34,7 @@ pub(crate) use events::Fence;
 pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
     Contents, FolderError, KeptExchange, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents,
-    read_shard, write_contents,
+    read_shard, shards_of, write_contents,
 };
 pub(crate) use folder::{ShardFolder, open_folder};
 pub use record::kind_name;
