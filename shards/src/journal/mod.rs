@@ -28,6 +28,7 @@ mod recover;
 mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
+pub(crate) use commit::CommitWire;
 pub(crate) use events::Fence;
 pub use folder::{
     Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, read_shard,

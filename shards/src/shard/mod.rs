@@ -32,6 +32,7 @@ mod sweep;
 mod tests;
 mod timers;
 mod turn;
+mod turn_wire;
 
 pub(crate) use clock::Clock;
 pub(crate) use idle::Idle;
