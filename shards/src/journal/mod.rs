@@ -164,6 +164,15 @@ impl Journal {
         self.state.sessions.len()
     }
 
+    /// Nothing is kept, waits to be written or is waited for.
+    #[cfg(test)]
+    pub(crate) fn check_empty(&self) {
+        assert!(self.state.sessions.is_empty() && self.state.messages.is_empty());
+        assert!(self.pending.is_empty() && self.writing.is_none() && self.syncing.is_none());
+        assert!(!self.barriers.wait_for_log() && !self.barriers.waits_for_others());
+        assert_eq!(self.log.stats().live_bytes, 0);
+    }
+
     fn new_key(&mut self) -> u64 {
         self.next_key += 1;
         self.next_key

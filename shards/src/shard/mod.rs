@@ -26,6 +26,8 @@ mod rig;
 mod scans;
 mod send;
 mod sessions;
+#[cfg(test)]
+mod sim;
 mod subscribe;
 mod sweep;
 #[cfg(test)]
