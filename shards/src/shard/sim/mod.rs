@@ -71,6 +71,18 @@ fn shards_with_a_log() {
     });
 }
 
+#[test]
+fn shards_that_crash() {
+    let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
+    let bell = wire.bell();
+    simulate(seeds(SEEDS / 4), |seed| {
+        let mut random = Random::new(seed);
+        let profile = Profile { crashes: random.of(&[1, 3]), ..Profile::of(&mut random) };
+        let folder = log_folder();
+        live(World::new(random, profile, Some(Place { dir: folder.path(), bell: &bell })));
+    });
+}
+
 /// In memory where the machine has such a place: what is tried here is the order of events, not a disk.
 fn log_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()

@@ -235,7 +235,7 @@ fn receive(state: &mut State, link: &mut Link, random: &mut Random, all: bool, e
     }
     if !link.to_server.is_empty() && (state.receive == Receive::Armed || random.once_in(2)) {
         let most = link.to_server.len().min(RECEIVE_BYTES);
-        let count = if all { most } else { 1 + random.below(most) };
+        let count = if all || random.once_in(2) { most } else { 1 + random.below(most) };
         let bytes: Vec<u8> = link.to_server.drain(..count).collect();
         events.extend(Received::filled(&bytes).map(|buffer| Event::Received { token, buffer }));
         if state.once {
@@ -256,7 +256,7 @@ fn send(state: &mut State, link: &mut Link, random: &mut Random, all: bool, even
     let Some((_, rest)) = &mut state.send else { return };
     if !link.client_gone {
         let room = link.room_bytes.saturating_sub(link.to_client.len()).min(rest.len());
-        let count = if all || room == 0 { room } else { 1 + random.below(room) };
+        let count = if all || room == 0 || random.once_in(2) { room } else { 1 + random.below(room) };
         link.to_client.extend(rest.drain(..count));
     } else if !all && random.once_in(2) {
         return;

@@ -5,7 +5,7 @@ use super::random::Random;
 use super::wire::{Link, Links, SimWire};
 use crate::ShardId;
 use crate::config::{Config, Storage};
-use crate::journal::{Journal, ShardFolder, open_folder};
+use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
 use crate::mesh::mesh;
 use crate::routing::Seed;
 use crate::shard::{Core, Request};
@@ -13,6 +13,7 @@ use crate::wire::{Bell, Event};
 use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::packet::{ProtocolVersion, QoS};
 use ringtail_mqtt::time::Millis;
+use ringtail_storage::StorageError;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ impl<'a> World<'a> {
         self.wires = (0..shards).map(|_| SimWire::new(failing_syncs)).collect();
         self.reaped = (0..shards).map(|_| None).collect();
         let Some(Place { dir, bell }) = self.place else { return };
-        let folder = open_folder(dir, shards as u32, &config.storage).unwrap();
+        let folder = open_when_free(dir, shards as u32, &config.storage);
         let mut known = Vec::new();
         for (shard, core) in self.cores.iter_mut().enumerate() {
             let dir = &folder.dirs()[shard];
@@ -153,7 +154,10 @@ impl<'a> World<'a> {
         self.start();
     }
 
+    /// Begins with everybody there and subscribed to something, then lets chance have its way.
     pub(super) fn run(&mut self) {
+        self.settle();
+        (0..self.clients.len() * 2).for_each(|_| self.client_subscribes());
         for _ in 0..self.profile.steps {
             self.step();
         }
@@ -163,18 +167,18 @@ impl<'a> World<'a> {
         self.moment += 1;
         let crashes = self.profile.crashes;
         match self.random.below(100) {
-            0..45 => {
+            0..42 => {
                 let shard = self.random.below(self.cores.len());
                 self.shard_moves(shard, false);
             }
-            45..60 => self.client_reads(),
-            60..70 => self.client_pays(),
-            70..84 => self.client_publishes(),
-            84..89 => self.client_subscribes(),
-            89..94 => self.client_connects(),
-            94..96 => self.client_leaves(),
-            96 if crashes > 0 && self.random.once_in(crashes) => self.crash(),
-            97 if self.random.once_in(8) => self.now = self.now.plus_ms(2_500),
+            42..60 => self.client_reads(),
+            60..72 => self.client_pays(),
+            72..87 => self.client_publishes(),
+            87..90 => self.client_subscribes(),
+            90..94 => self.client_connects(),
+            94 => self.client_leaves(),
+            95 if crashes > 0 && self.random.once_in(crashes) => self.crash(),
+            96 if self.random.once_in(8) => self.now = self.now.plus_ms(2_500),
             _ => self.now = self.now.plus_ms(1 + self.random.below(12) as u64),
         }
     }
@@ -217,7 +221,7 @@ impl<'a> World<'a> {
         let client = self.any_client();
         let Some(link) = self.clients[client].link else { return };
         let link = &mut self.links[link];
-        let count = 1 + self.random.below(link.to_client.len().max(1));
+        let count = if self.random.once_in(2) { usize::MAX } else { 1 + self.random.below(40) };
         self.clients[client].read(link, count, self.moment, &mut self.messages);
     }
 
@@ -264,8 +268,9 @@ impl<'a> World<'a> {
 
     /// A client that is off comes back; one that is there comes again, and the broker has to find out.
     fn client_connects(&mut self) {
-        let client = self.any_client();
-        if self.clients[client].may_go() && (self.clients[client].state == State::Off || self.random.once_in(6)) {
+        let off = self.clients.iter().position(|client| client.state == State::Off);
+        let client = off.unwrap_or_else(|| self.any_client());
+        if self.clients[client].may_go() && (off.is_some() || self.random.once_in(6)) {
             let clean = self.random.once_in(20);
             self.connect(client, clean);
         }
@@ -369,5 +374,15 @@ impl<'a> World<'a> {
 
     pub(super) fn connections(&self) -> usize {
         self.wires.iter().map(SimWire::connections).sum()
+    }
+}
+
+/// The threads of a broker that was killed here end in their own time, and hold its folder until then.
+fn open_when_free(dir: &Path, shards: u32, storage: &Storage) -> ShardFolder {
+    loop {
+        match open_folder(dir, shards, storage) {
+            Err(FolderError::Storage(StorageError::InUse { .. })) => std::thread::yield_now(),
+            outcome => return outcome.unwrap(),
+        }
     }
 }
