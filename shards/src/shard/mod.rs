@@ -37,6 +37,7 @@ mod turn;
 mod turn_wire;
 
 pub(crate) use clock::Clock;
+pub(crate) use durable::Known;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
 

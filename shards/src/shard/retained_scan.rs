@@ -139,7 +139,7 @@ impl Core {
 
     /// A message to retain on this shard, from another.
     pub(crate) fn take_retain_mail(&mut self, from: ShardId, message: Message, publisher: Option<Publisher>) {
-        self.begin_publication();
+        self.begin_publication(None);
         self.take_retain(message);
         self.answer_publication(from, Lane::Retained, publisher);
     }

@@ -122,13 +122,12 @@ impl<'a> World<'a> {
             let dir = &folder.dirs()[shard];
             let opened = Journal::open(dir, config.storage.clone(), shards as u8, shard, bell.clone());
             let (journal, restored) = opened.unwrap();
-            let announcements = core.restore(journal, restored);
-            known.push((announcements, core.durable_shards.contains(core.id)));
+            known.push(core.restore(journal, restored));
         }
         for core in &mut self.cores {
-            for (other, (announcements, durable)) in known.iter().enumerate() {
+            for (other, known) in known.iter().enumerate() {
                 if other != usize::from(core.id) {
-                    core.take_start(other as ShardId, announcements, *durable);
+                    core.take_start(other as ShardId, known);
                 }
             }
         }
