@@ -3,3 +3,4 @@
 mod ended;
 mod holds;
 mod retained;
+mod retained_once;

@@ -279,10 +279,9 @@ impl Core {
             Mail::Group(forwarded) => self.take_group_forwarded(from, *forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
-            Mail::Retain(retain) => {
-                let (message, publisher) = *retain;
-                self.take_retain_mail(from, message, publisher);
-            }
+            Mail::Retain(retain) => self.take_retain_mail(from, *retain),
+            Mail::RetainedFence(fence) => self.take_retained_fence(from, fence),
+            Mail::RetainedFenced(fenced) => self.scans.fenced(fenced.fence, from, &fenced.sent),
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
