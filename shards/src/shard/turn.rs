@@ -307,6 +307,9 @@ impl Core {
 
     fn check_connect_time(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase == Phase::Live {
+            return self.check_authentication_time(number);
+        }
         if self.local.now < connection.deadline {
             // Early: the deadline lies beyond the wheel, or the entry is of an earlier connection of this number.
             if matches!(connection.phase, Phase::Connecting | Phase::Draining) {
@@ -320,7 +323,11 @@ impl Core {
             Phase::Draining => return self.requests.push(Request::CloseNow(number)),
             Phase::Live | Phase::Closing => return,
         }
-        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
+        let peer = connection.peer;
+        if self.is_authenticating(number) {
+            return self.refuse_unfinished_authentication(number);
+        }
+        tracing::debug!(shard = self.id, %peer, "closed: no CONNECT in time");
         self.local.counters.connections_closed_connect_timeout += 1;
         self.drain(number);
     }
