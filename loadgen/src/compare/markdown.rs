@@ -14,8 +14,7 @@ pub(crate) fn render(comparison: &Comparison) -> String {
 }
 
 fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
-    let scenario = c.base.first().map_or("", |r| &r.scenario);
-    writeln!(out, "### `{scenario}`: {}\n", runs(c))?;
+    writeln!(out, "### `{}`: {}\n", c.scenario, runs(c))?;
     writeln!(out, "| figure | base | new | new / base | 95% interval |")?;
     writeln!(out, "|---|---:|---:|---:|---|")?;
     for Row { figure, base, new, ratio } in &c.rows {
@@ -46,7 +45,8 @@ fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
 /// How many runs of what.
 pub(crate) fn runs(c: &Comparison) -> String {
     match c.paired {
-        true => format!("{} pairs of runs", c.base.len()),
+        true if c.left_out.is_empty() => format!("{} pairs of runs", c.base.len()),
+        true => format!("{} of {} pairs of runs", c.base.len(), c.base.len() + c.left_out.len()),
         false => format!("{} runs of base, {} of new", c.base.len(), c.new.len()),
     }
 }

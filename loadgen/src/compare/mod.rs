@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 /// A comparison.
 #[derive(Debug)]
 pub(crate) struct Comparison {
+    /// The first run's scenario.
+    pub(crate) scenario: String,
     /// The runs of the base that count.
     pub(crate) base: Vec<Report>,
     /// The runs of the new side that count.
@@ -95,9 +97,11 @@ impl Comparison {
             )));
         }
         let warnings = warnings(&base, &new, paired);
+        let scenario = base.first().map_or_else(String::new, |r| r.scenario.clone());
         let left_out = if paired { pairs::sift(&mut base, &mut new) } else { Vec::new() };
         let rows = FIGURES.into_iter().filter_map(|figure| row(figure, &base, &new, paired)).collect();
-        let mut comparison = Self { base, new, paired, left_out, confidence, rows, judged: Vec::new(), warnings };
+        let mut comparison =
+            Self { scenario, base, new, paired, left_out, confidence, rows, judged: Vec::new(), warnings };
         comparison.judged = rules.iter().map(|rule| comparison.judge(*rule, rules.len())).collect();
         Ok(comparison)
     }

@@ -17,7 +17,7 @@ use std::path::Path;
 /// # Errors
 /// [`Error::Report`] when a run's histogram does not decode.
 pub(crate) fn render(comparison: &Comparison) -> Result<String, Error> {
-    let scenario = comparison.base.first().map_or("", |r| &r.scenario);
+    let scenario = &comparison.scenario;
     let runs = markdown::runs(comparison);
     let mut body = format!("<h1>{}</h1><p class=\"sub\">{runs}</p>", escape(scenario));
     if !comparison.judged.is_empty() {
