@@ -1,5 +1,6 @@
 //! A client that keeps the protocol, and notes what it was promised and what it got.
 
+use super::tell;
 use super::wire::Link;
 use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
 use ringtail_mqtt::packet::*;
@@ -85,7 +86,7 @@ pub(super) struct Client {
     pub durable: bool,
     /// This connection's session does.
     keeps: bool,
-    /// This connection's CONNECT asked for a new session.
+    /// It wants a new session, and the broker has not said that it has one.
     clean: bool,
     receive_maximum: u16,
     pub link: Option<usize>,
@@ -103,8 +104,6 @@ pub(super) struct Client {
     open: BTreeSet<PacketId>,
     pub subscriptions: BTreeMap<&'static str, Subscription>,
     pub deliveries: Vec<Delivery>,
-    /// Say what it sends and reads.
-    told: bool,
 }
 
 impl Client {
@@ -128,15 +127,11 @@ impl Client {
             open: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             deliveries: Vec::new(),
-            told: std::env::var_os("RINGTAIL_SIM_TRACE").is_some(),
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "asked for by whoever looks into a seed")]
     fn tell(&self, what: &str, packet: &Packet<'_>) {
-        if self.told {
-            eprintln!("{} on {:?} {what} {packet:?}", self.client_id, self.link);
-        }
+        tell(|| format!("{} on {:?} {what} {packet:?}", self.client_id, self.link));
     }
 
     fn encode(&self, packet: &Packet<'_>) -> Vec<u8> {
@@ -164,6 +159,7 @@ impl Client {
 
     /// CONNECT on a new link. With `clean` nothing of the session before is wanted.
     pub(super) fn connect(&mut self, link_id: usize, link: &mut Link, clean: bool) {
+        let clean = clean || self.clean;
         let clean_start = !self.durable || clean;
         let v5 = self.version == ProtocolVersion::V5;
         let properties = Properties {
@@ -361,7 +357,7 @@ impl Client {
         if !connack.session_present {
             self.forget_session();
         }
-        (self.state, self.known) = (State::Live, self.keeps);
+        (self.state, self.known, self.clean) = (State::Live, self.keeps, false);
         // [MQTT-4.4.0-1]: what was not acknowledged is sent again, in order.
         for sending in &self.sending {
             let packet_id = sending.packet_id;

@@ -2,6 +2,7 @@
 
 use super::client::{Client, FILTERS, Published, State, TOPICS};
 use super::random::Random;
+use super::tell;
 use super::wire::{Link, Links, SimWire};
 use crate::ShardId;
 use crate::config::{Config, Storage};
@@ -137,7 +138,8 @@ impl<'a> World<'a> {
     /// The broker is killed, perhaps by a loss of power, and starts again, perhaps with another number of shards.
     fn crash(&mut self) {
         self.cores.clear();
-        if self.random.once_in(2) {
+        let power = self.random.once_in(2);
+        if power {
             self.wires.iter_mut().for_each(|wire| wire.lose_power(&mut self.random));
         }
         self.wires.clear();
@@ -149,6 +151,7 @@ impl<'a> World<'a> {
         if self.random.once_in(3) {
             self.profile.shards = 1 + self.random.below(4);
         }
+        tell(|| format!("the broker is killed, power lost: {power}; {} shards from here on", self.profile.shards));
         self.now = self.now.plus_ms(100);
         self.start();
     }
