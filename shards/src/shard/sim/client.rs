@@ -288,8 +288,14 @@ impl Client {
         }
     }
 
-    /// Reads `count` bytes.
-    pub(super) fn read(&mut self, link: &mut Link, count: usize, now: u64, messages: &mut [Published]) {
+    /// Reads `count` bytes. Returns a filter whose SUBACK came.
+    pub(super) fn read(
+        &mut self,
+        link: &mut Link,
+        count: usize,
+        now: u64,
+        messages: &mut [Published],
+    ) -> Option<&'static str> {
         let count = count.min(link.to_client.len());
         self.bytes.extend(link.to_client.drain(..count));
         let bytes = std::mem::take(&mut self.bytes);
@@ -300,7 +306,7 @@ impl Client {
             rest = &rest[total_bytes..];
             self.take(&packet, link, now, messages);
             if self.state == State::Off {
-                return;
+                return None;
             }
         }
         self.bytes = rest.to_vec();
@@ -308,6 +314,9 @@ impl Client {
             link.client_gone = true;
             self.lose_link();
         }
+        let is_new =
+            |subscription: &Subscription| matches!(subscription, Subscription::Live { since, .. } if *since == now);
+        self.subscriptions.iter().find(|(_, subscription)| is_new(subscription)).map(|(filter, _)| *filter)
     }
 
     fn take(&mut self, packet: &Packet<'_>, link: &mut Link, now: u64, messages: &mut [Published]) {

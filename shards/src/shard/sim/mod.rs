@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 /// Seeds of one test, unless the environment asks for others.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 600;
 
 /// What the environment asks for: one seed, or so many.
 fn seeds(default: u64) -> std::ops::Range<u64> {
