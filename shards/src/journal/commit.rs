@@ -1,13 +1,14 @@
-//! Commits: from what is pending to the disk, one at a time, on the shard's ring.
+//! Commits: from what is pending to the disk, one at a time, on the shard's wire.
 
 use super::barrier::Count;
-use super::ring::{LogFile, Ring};
+use super::disk::LogFile;
 use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
 use ringtail_mqtt::time::Millis;
 use ringtail_storage::{CleanProgress, Commit, Reach, StorageError};
 use std::io;
+use std::sync::Arc;
 
 /// What the events of a shard's commits carry.
 pub(crate) struct CommitTokens;
@@ -17,6 +18,15 @@ impl CommitTokens {
     pub(crate) const WRITE: u64 = 0;
     /// A sync beside which writes go on.
     pub(crate) const SYNC: u64 = 1;
+}
+
+/// Where commits are written: the shard's wire, or a simulated disk.
+pub(crate) trait CommitWire {
+    /// Writes `bytes`, from the index on, at `position`; [`Event::Wrote`](crate::wire::Event::Wrote) says how many.
+    fn write(&mut self, file: Arc<LogFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, token: u64);
+
+    /// Brings the file's bytes to disk; [`Event::Synced`](crate::wire::Event::Synced) says whether.
+    fn fsync(&mut self, file: Arc<LogFile>, token: u64);
 }
 
 /// How often a full log is asked whether there is room again, milliseconds.
@@ -32,7 +42,7 @@ impl Journal {
         &mut self,
         now: Millis,
         retained: &mut SavedRetained,
-        ring: &mut impl Ring,
+        wire: &mut impl CommitWire,
         tell: impl FnMut(Count),
     ) -> bool {
         while let Some(finished) = self.jobs.take() {
@@ -45,7 +55,7 @@ impl Journal {
         self.pending.extend(afterwards);
         self.look_after_log(now, retained);
         // Before the next write: under load there is always one under way.
-        self.start_sync(now, ring);
+        self.start_sync(now, wire);
         if self.writing.is_none() && !self.failed {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
@@ -54,7 +64,7 @@ impl Journal {
                     self.barriers.written(self.log.tail());
                 }
             }
-            self.start_commit(ring);
+            self.start_commit(wire);
         }
         if self.failed {
             self.pending.clear(); // nobody will ever write it
@@ -79,17 +89,17 @@ impl Journal {
         }
     }
 
-    fn start_commit(&mut self, ring: &mut impl Ring) {
+    fn start_commit(&mut self, wire: &mut impl CommitWire) {
         let reach = if self.storage.sync == Sync::Always { Reach::Synced } else { Reach::Written };
         if let Some(commit) = self.log.commit_target(reach) {
             self.unsynced |= reach == Reach::Written;
-            submit(&commit, CommitTokens::WRITE, ring);
+            submit(&commit, CommitTokens::WRITE, wire);
             self.writing = Some(commit);
         }
     }
 
     /// With `sync = "interval"`: a sync of what was written, when it is due.
-    fn start_sync(&mut self, now: Millis, ring: &mut impl Ring) {
+    fn start_sync(&mut self, now: Millis, wire: &mut impl CommitWire) {
         let due = self.storage.sync == Sync::Interval && self.unsynced && now >= self.sync_at;
         if !due || self.syncing.is_some() || self.failed {
             return;
@@ -99,11 +109,11 @@ impl Journal {
                 self.sync_at = now.plus_ms(self.storage.sync_interval_ms.into());
                 // What is being written now needs another.
                 self.unsynced = self.writing.is_some();
-                submit(&commit, CommitTokens::SYNC, ring);
+                submit(&commit, CommitTokens::SYNC, wire);
                 self.syncing = Some(commit);
             }
             Some(commit) => {
-                submit(&commit, CommitTokens::WRITE, ring);
+                submit(&commit, CommitTokens::WRITE, wire);
                 self.writing = Some(commit);
             }
             None => self.unsynced = self.writing.is_some(),
@@ -121,7 +131,12 @@ impl Journal {
     }
 
     /// A write of a commit is over.
-    pub(crate) fn wrote(&mut self, result: io::Result<usize>, retained: &mut SavedRetained, ring: &mut impl Ring) {
+    pub(crate) fn wrote(
+        &mut self,
+        result: io::Result<usize>,
+        retained: &mut SavedRetained,
+        wire: &mut impl CommitWire,
+    ) {
         let Some(mut commit) = self.writing.take() else { return };
         match result {
             Ok(0) => self.committed(commit, Err(io::ErrorKind::WriteZero.into()), retained),
@@ -130,7 +145,7 @@ impl Journal {
                 if commit.bytes().is_empty() && !commit.syncs() {
                     return self.committed(commit, Ok(()), retained);
                 }
-                submit(&commit, CommitTokens::WRITE, ring);
+                submit(&commit, CommitTokens::WRITE, wire);
                 self.writing = Some(commit);
             }
             Err(error) => self.committed(commit, Err(error), retained),
@@ -213,11 +228,11 @@ impl Journal {
     }
 }
 
-fn submit(commit: &Commit<LogFile>, token: u64, ring: &mut impl Ring) {
+fn submit(commit: &Commit<LogFile>, token: u64, wire: &mut impl CommitWire) {
     if commit.bytes().is_empty() {
-        ring.fsync(commit.file(), token);
+        wire.fsync(commit.file(), token);
     } else {
         let (bytes, from, position) = commit.ring_write();
-        ring.write(commit.file(), (bytes, from), position, token);
+        wire.write(commit.file(), (bytes, from), position, token);
     }
 }

@@ -37,6 +37,13 @@ pub(crate) struct Attempt {
     pub dup: bool,
 }
 
+#[cfg(test)]
+impl Attempt {
+    pub(super) const fn new(exchange: Exchange, number: u64, dup: bool) -> Self {
+        Self { exchange, number, dup }
+    }
+}
+
 /// An exchange that came to another shard before the start; see [`Journal::learn_taken`].
 #[derive(Clone, Debug)]
 pub(crate) struct TakenBefore {

@@ -1,6 +1,6 @@
 //! The thread that waits for the disk where a shard must not: it makes the log's next segment and removes old ones.
 
-use super::ring::LogDisk;
+use super::disk::LogDisk;
 use crate::wire::Bell;
 use ringtail_storage::{Finished, Job};
 use std::io;

@@ -17,6 +17,7 @@
 
 mod barrier;
 mod commit;
+mod disk;
 mod events;
 mod exchange;
 mod folder;
@@ -26,10 +27,11 @@ mod model;
 mod pending;
 mod record;
 mod recover;
-mod ring;
 mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
+pub(crate) use commit::CommitWire;
+pub(crate) use disk::{LogDisk, LogFile, open_disk};
 pub(crate) use events::Fence;
 pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
@@ -40,11 +42,11 @@ pub(crate) use folder::{ShardFolder, open_folder};
 pub use record::kind_name;
 pub(crate) use record::{SessionBody, WillBody};
 pub(crate) use recover::Restored;
-pub(crate) use ring::{LogDisk, LogFile, Ring, open_disk};
 
 use crate::ShardId;
 use crate::config::Storage;
 use crate::routing::Retained;
+use crate::shard::Tag;
 use crate::wire::Bell;
 use barrier::Barriers;
 use jobs::Jobs;
@@ -53,9 +55,11 @@ use ringtail_mqtt::time::Millis;
 use ringtail_storage::{Commit, Log, LogStats, RecordRef};
 use state::State;
 
-/// What the journal notes about a retained message.
+/// What is noted about a retained message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
+    /// Which of those published it is.
+    pub(crate) tag: Tag,
     at: Option<RecordRef>,
     /// The number of the pending write that holds, or 0.
     pending: u64,
@@ -173,6 +177,16 @@ impl Journal {
     /// Durable sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.state.sessions.len()
+    }
+
+    /// Nothing is kept, waits to be written or is waited for.
+    #[cfg(test)]
+    pub(crate) fn check_empty(&self) {
+        assert!(self.state.sessions.is_empty() && self.state.messages.is_empty() && self.state.taken.is_empty());
+        assert!(self.forgotten.is_empty());
+        assert!(self.pending.is_empty() && self.writing.is_none() && self.syncing.is_none());
+        assert!(!self.barriers.wait_for_log() && !self.barriers.waits_for_others());
+        assert_eq!(self.log.stats().live_bytes, 0);
     }
 
     fn new_key(&mut self) -> u64 {

@@ -2,7 +2,7 @@
 //! nothing else, also when the log has been cleaned in between.
 
 use super::state::Holder;
-use super::{Journal, LogDisk, Restored, SavedRetained};
+use super::{Attempt, Exchange, Journal, LogDisk, Restored, SavedRetained};
 use crate::config::{Storage, Sync};
 use crate::routing::{OptionBits, Retained};
 use crate::wire::{Bell, Wire, WireConfig};
@@ -12,6 +12,7 @@ use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::session::{DeliverOptions, Progress};
 use ringtail_mqtt::time::Millis;
+use ringtail_storage::CrashDisk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -29,6 +30,8 @@ enum Step {
     Done(usize, usize),
     Held(usize, u16),
     HeldDone(usize, u16),
+    Taken(u16, u64, bool),
+    Forget(u16),
     Retain(u8, u16),
     Clear(u8),
     Commit,
@@ -49,6 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (session.clone(), 0..4usize).prop_map(|(s, n)| Step::Done(s, n)),
         2 => (session.clone(), 1..5u16).prop_map(|(s, id)| Step::Held(s, id)),
         2 => (session, 1..5u16).prop_map(|(s, id)| Step::HeldDone(s, id)),
+        3 => (1..4u16, 0..9u64, any::<bool>()).prop_map(|(id, who, dup)| Step::Taken(id, who, dup)),
+        1 => (1..4u16).prop_map(Step::Forget),
         3 => (0..4u8, 1..600u16).prop_map(|(t, bytes)| Step::Retain(t, bytes)),
         1 => (0..4u8).prop_map(Step::Clear),
         4 => Just(Step::Commit),
@@ -77,6 +82,13 @@ struct Session {
 struct Kept {
     sessions: BTreeMap<String, Session>,
     retained: BTreeMap<String, Vec<u8>>,
+    /// By the identifier of another shard's client: the sessions and the shared subscriptions that have its message.
+    taken: BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)>,
+}
+
+/// A PUBLISH of a client of another shard.
+fn exchange(id: u16) -> Exchange {
+    Exchange { home: 1, session: 7, packet_id: PacketId::new(id).unwrap() }
 }
 
 struct Rig {
@@ -110,7 +122,7 @@ fn open(disk: &LogDisk, bell: Bell) -> (Journal, Restored) {
 
 impl Rig {
     fn new(bell: Bell) -> Self {
-        let disk = LogDisk::new(512, 1);
+        let disk = LogDisk::Crash(CrashDisk::new(512, 1));
         let (journal, restored) = open(&disk, bell.clone());
         assert!(restored.sessions.is_empty());
         let retained = Retained::new(u64::MAX, u64::MAX);
@@ -162,6 +174,11 @@ impl Rig {
                 let packet_id = PacketId::new(id).unwrap();
                 let _ = self.journal.progress(self.keys[s], Progress::InboundDone { packet_id });
             }
+            Step::Taken(id, who, dup) => self.taken(id, who, dup),
+            Step::Forget(id) => {
+                self.journal.forget_taken(&exchange(id));
+                self.kept.taken.remove(&id);
+            }
             Step::Retain(t, bytes) => self.retain(&format!("kept/{t}"), bytes),
             Step::Clear(t) => {
                 let topic = format!("kept/{t}");
@@ -182,6 +199,28 @@ impl Rig {
             Step::Reopen => {}
             _ => {}
         }
+    }
+
+    /// An attempt of another shard's client to publish reaches a session and a shared subscription, if they lack it.
+    fn taken(&mut self, id: u16, who: u64, dup: bool) {
+        self.published += 1;
+        self.journal.begin_publication(Some(Attempt::new(exchange(id), self.published, dup)));
+        if !dup {
+            self.kept.taken.remove(&id);
+        }
+        let (sessions, groups) = self.kept.taken.entry(id).or_default();
+        assert_eq!(self.journal.has_message(who), sessions.contains(&who));
+        if sessions.insert(who) {
+            self.journal.current.note_delivered(who);
+        }
+        assert_eq!(self.journal.group_has_message(|| who), groups.contains(&who));
+        if groups.insert(who) {
+            self.journal.deliver_to_group(Some(who));
+            self.journal.current.note_delivered(who);
+            self.journal.deliver_to_group(None);
+        }
+        self.journal.note_taken();
+        self.journal.end_attempt();
     }
 
     fn payload(&mut self, bytes: u16) -> Vec<u8> {
@@ -253,9 +292,10 @@ impl Rig {
     fn reopen(self) -> Self {
         let Self { disk, bell, journal, keys: _, sequences, ids, kept, published, .. } = self;
         drop(journal);
-        let disk = disk.crash(&mut |_| 0);
+        let LogDisk::Crash(disk) = disk else { unreachable!("it was made so") };
+        let disk = LogDisk::Crash(disk.crash(&mut |_| 0));
         let (journal, restored) = open(&disk, bell.clone());
-        assert_eq!(shown(&restored), kept);
+        assert_eq!(Kept { taken: shown_taken(&journal), ..shown(&restored) }, kept);
         let mut keys = [0; SESSIONS];
         for (key, session) in &restored.sessions {
             keys[usize::from(session.client_id.as_bytes()[1] - b'0')] = *key;
@@ -266,6 +306,16 @@ impl Rig {
         }
         Self { disk, bell, journal, retained, keys, sequences, ids, kept, published }
     }
+}
+
+fn shown_taken(journal: &Journal) -> BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)> {
+    let taken = journal.state.taken.iter();
+    let shown = taken.map(|(exchange, taken)| {
+        assert!(taken.sessions.is_sorted_by(|a, b| a < b), "each stands once");
+        let (sessions, groups) = (taken.sessions.iter().copied(), taken.groups.iter().copied());
+        (exchange.packet_id.get(), (sessions.collect(), groups.collect()))
+    });
+    shown.collect()
 }
 
 fn shown(restored: &Restored) -> Kept {

@@ -1,7 +1,8 @@
 //! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
 
 use crate::journal::{
-    Attempt, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, Ring, SessionBody, TakenBefore, WillBody,
+    Attempt, CommitWire, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, SessionBody, TakenBefore,
+    WillBody,
 };
 use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
@@ -9,7 +10,7 @@ use crate::shard::inbound::Flow;
 use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::sessions::{Membership, SessionEntry};
-use crate::shard::{Core, Shard};
+use crate::shard::{Core, Shard, Tag};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
@@ -21,11 +22,6 @@ use std::io;
 use std::rc::Rc;
 
 impl Shard {
-    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
-    pub(crate) fn end_turn(&mut self) {
-        self.core.end_turn(&mut self.wire);
-    }
-
     /// Brings everything to disk.
     pub(crate) fn close_journal(&mut self) -> io::Result<()> {
         let Core { local, retained, .. } = &mut self.core;
@@ -42,8 +38,8 @@ pub(crate) struct Known {
 }
 
 impl Core {
-    /// As [`Shard::end_turn`], with whatever ring writes the log.
-    pub(crate) fn end_turn(&mut self, ring: &mut impl Ring) {
+    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
+    pub(crate) fn end_turn(&mut self, wire: &mut impl CommitWire) {
         for number in std::mem::take(&mut self.local.doomed) {
             self.local.counters.storage_refused += 1;
             self.refuse_publisher(number, ReasonCode::ImplementationSpecificError);
@@ -52,7 +48,7 @@ impl Core {
         let Self { local, retained, .. } = self;
         let Some(journal) = &mut local.journal else { return };
         let mut safe = Vec::new();
-        let opened = journal.end_turn(local.now, retained, ring, |count| safe.push(count));
+        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
         // Before anything is flushed, and before any barrier opens: nothing that waited for the log may leave.
         if journal.has_just_failed() {
             self.refuse_all_held_back(ReasonCode::ImplementationSpecificError);
@@ -235,7 +231,7 @@ impl Core {
             if publisher.shard == self.id {
                 self.take_refused(publisher, reason);
             } else {
-                self.post(publisher.shard, Mail::Refused(publisher, reason));
+                self.post(publisher.shard, Mail::Refused(Box::new(publisher), reason));
             }
         }
     }
@@ -243,10 +239,7 @@ impl Core {
     /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
     pub(crate) fn take_refused(&mut self, publisher: Publisher, reason: ReasonCode) {
         let Local { sessions, journal, connections, .. } = &mut self.local;
-        let Some(connection) = connections.get(publisher.connection) else { return };
-        if connection.held_back.is_none() {
-            return; // another connection has that number by now
-        }
+        let Some(connection) = connections.of(&publisher).filter(|c| c.held_back.is_some()) else { return };
         if let (Some(entry), Some(journal), Some(packet_id)) =
             (sessions.get_mut(connection.session), journal, publisher.packet_id)
         {
@@ -351,10 +344,10 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, ring: &mut impl Ring) {
+    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut impl CommitWire) {
         let Self { local, retained, .. } = self;
         if let Some(journal) = &mut local.journal {
-            journal.wrote(result, retained, ring);
+            journal.wrote(result, retained, wire);
         }
     }
 
@@ -493,7 +486,7 @@ impl Core {
     }
 
     /// A message to retain on this shard.
-    pub(crate) fn keep_retained(&mut self, message: Rc<Message>) {
+    pub(crate) fn keep_retained(&mut self, message: Rc<Message>, tag: Tag) {
         let Self { retained, local, .. } = self;
         let reserved = match &mut local.journal {
             None => None,
@@ -506,7 +499,11 @@ impl Core {
             },
         };
         let topic_name = Rc::clone(&message);
-        match (retained.set(message), &mut local.journal, reserved) {
+        let mut kept = retained.set(message);
+        if let Ok(note) = &mut kept {
+            note.tag = tag;
+        }
+        match (kept, &mut local.journal, reserved) {
             (Ok(note), Some(journal), Some(reserved)) => journal.retained(topic_name.topic_name(), note, reserved),
             (Ok(_), _, _) => {}
             (Err(error), journal, reserved) => {

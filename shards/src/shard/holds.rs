@@ -112,13 +112,13 @@ impl Core {
         let told = self.holds.told.insert(publisher, now);
         match told.filter(|told| now < told.plus_ms(REMOTE_HOLD_MS)) {
             Some(told) => drop(self.holds.told.insert(publisher, told)),
-            None => drop(self.post(publisher.shard, Mail::Hold(publisher))),
+            None => drop(self.post(publisher.shard, Mail::Hold(Box::new(publisher)))),
         }
     }
 
     /// Another shard's subscriber cannot keep up with this connection.
     pub(crate) fn take_hold(&mut self, publisher: Publisher) {
-        if !self.must_be_read(publisher.connection) {
+        if self.local.connections.of(&publisher).is_some() && !self.must_be_read(publisher.connection) {
             self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
         }
     }

@@ -3,6 +3,7 @@
 use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
+use crate::shard::retentions::{Retention, Tag};
 use crate::shard::verdicts::Ask;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
@@ -22,13 +23,18 @@ pub(crate) enum Mail {
     /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
     HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
-    Retain(Box<(Message, Option<Publisher>)>),
+    Retain(Box<Retain>),
+    /// What has the receiving shard published to be retained? Asked for new subscribers that it knows of; the number names
+    /// the question.
+    RetainedFence(u64),
+    /// The answer.
+    RetainedFenced(Box<RetainedFenced>),
     /// A subscriber asks for a slice of retained messages.
     RetainedAsk(Box<RetainedAsk>),
     /// A slice of retained messages.
     RetainedFound(Box<RetainedFound>),
     /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
-    Hold(Publisher),
+    Hold(Box<Publisher>),
     /// So many of the receiving shard's messages to the sender, counted from the start, are safe there.
     Safe(Lane, u64),
     /// The sender has durable sessions from now on, or has none any more.
@@ -36,7 +42,7 @@ pub(crate) enum Mail {
     /// The sender's log has failed: what it did not call safe is not.
     LogFailed,
     /// What the publisher sent could not be kept, for this reason: it must not be acknowledged.
-    Refused(Publisher, ReasonCode),
+    Refused(Box<Publisher>, ReasonCode),
     /// What became of the PUBLISH that the sender was asked about: the reason when somebody's queue was full.
     Verdict(Ask, Option<ReasonCode>),
     /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
@@ -48,6 +54,8 @@ pub(crate) enum Mail {
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
+    /// What tells the connection from later ones of that number: mail about it may come when it has ended.
+    pub serial: u32,
     /// The identifier of the PUBLISH, above QoS 0.
     pub packet_id: Option<PacketId>,
     /// Whoever gets the PUBLISH is to say what became of it, unless this is 0.
@@ -59,9 +67,18 @@ pub(crate) struct Forwarded {
     pub message: Message,
     /// The topic's hash, so that it is computed once.
     pub topic_hash: u64,
+    /// Where else it goes, when it is to be retained.
+    pub retention: Option<Retention>,
     pub publisher: Option<Publisher>,
     /// Of a QoS 2 PUBLISH that may come again after a crash.
     pub attempt: Option<Attempt>,
+}
+
+/// A message on its way to the shard that retains it.
+pub(crate) struct Retain {
+    pub message: Message,
+    pub tag: Tag,
+    pub publisher: Option<Publisher>,
 }
 
 /// A message on its way to one member of a shared subscription.
@@ -92,6 +109,14 @@ pub(crate) struct HandOver {
     pub bytes: Vec<u8>,
 }
 
+/// How much a shard had published to be retained when it was asked.
+pub(crate) struct RetainedFenced {
+    /// That of the question.
+    pub fence: u64,
+    /// For each shard that keeps such messages, how many were sent there.
+    pub sent: Box<[u64]>,
+}
+
 /// The question for a slice of retained messages.
 pub(crate) struct RetainedAsk {
     /// The asker's session and name for the question.
@@ -107,7 +132,9 @@ pub(crate) struct RetainedFound {
     /// Those of the question.
     pub session: u32,
     pub asked: u64,
-    pub messages: Vec<Message>,
+    pub messages: Vec<(Message, Tag)>,
+    /// How many messages to retain the answering shard had taken from each.
+    pub taken: Box<[u64]>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,
 }

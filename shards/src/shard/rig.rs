@@ -3,7 +3,7 @@
 
 use crate::ShardId;
 use crate::config::Config;
-use crate::journal::{Journal, LogDisk, LogFile, Ring};
+use crate::journal::{CommitWire, Journal, LogDisk, LogFile};
 use crate::mesh::mesh;
 use crate::routing::Seed;
 use crate::shard::Core;
@@ -13,7 +13,7 @@ use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf, UnsubscribeFiltersB
 use ringtail_mqtt::packet::*;
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::SegmentFile;
+use ringtail_storage::{CrashDisk, SegmentFile};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -34,7 +34,7 @@ enum Operation {
     Sync { file: Arc<LogFile>, token: u64 },
 }
 
-impl Ring for LogRing {
+impl CommitWire for LogRing {
     fn write(&mut self, file: Arc<LogFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, _token: u64) {
         self.0.push_back(Operation::Write { file, bytes, position });
     }
@@ -65,13 +65,14 @@ impl Rig {
     }
 
     /// Shards that begin with what is on the disks, one for each.
-    pub(super) fn on(config: Config, disks: &[LogDisk]) -> Self {
+    pub(super) fn on(config: Config, disks: &[CrashDisk]) -> Self {
         let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
         let storage = config.storage.clone();
         let mut rig = Self::new(config);
         let mut known = Vec::new();
         for (shard, disk) in disks.iter().enumerate() {
-            let opened = Journal::open(disk.clone(), storage.clone(), disks.len() as u8, shard, wire.bell());
+            let opened =
+                Journal::open(LogDisk::Crash(disk.clone()), storage.clone(), disks.len() as u8, shard, wire.bell());
             let (journal, restored) = opened.unwrap();
             let core = &mut rig.cores[shard];
             known.push(core.restore(journal, restored));

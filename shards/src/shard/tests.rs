@@ -1,7 +1,9 @@
 //! Shards under the eyes of their clients, without a kernel.
 
+mod authentication;
 mod ended;
 mod failing_log;
 mod holds;
 mod rejects;
 mod retained;
+mod retained_once;

@@ -2,11 +2,11 @@
 //! with the reason, everything else goes on, and nothing that was acknowledged is lost.
 
 use crate::config::{Config, Storage};
-use crate::journal::LogDisk;
 use crate::shard::rig::{Client, Rig};
 use ProtocolVersion::{V3_1_1, V5};
 use ringtail_mqtt::packet::{Packet, Properties, ProtocolVersion, QoS, ReasonPacket};
 use ringtail_mqtt::reason::ReasonCode;
+use ringtail_storage::CrashDisk;
 use ringtail_storage::crash::seeded;
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn config(shards: usize) -> Config {
 /// Shards on disks of their own, a durable session on the last one that is away, and a publisher on the first.
 struct Scene {
     rig: Rig,
-    disks: Vec<LogDisk>,
+    disks: Vec<CrashDisk>,
     publisher: Client,
     published: usize,
     /// The numbers of the messages that were acknowledged.
@@ -39,7 +39,7 @@ struct Scene {
 
 impl Scene {
     fn new(shards: usize) -> Self {
-        let disks: Vec<LogDisk> = (0..shards).map(|shard| LogDisk::new(512, shard as u64)).collect();
+        let disks: Vec<CrashDisk> = (0..shards).map(|shard| CrashDisk::new(512, shard as u64)).collect();
         let mut rig = Rig::on(config(shards), &disks);
         let sleeper = rig.opens(shards - 1, "sleeper", V5, true, 0);
         assert_eq!(rig.reads_all(sleeper), ["CONNACK"]);
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// The disk of the shard that has the durable session.
-    fn disk(&self) -> &LogDisk {
+    fn disk(&self) -> &CrashDisk {
         &self.disks[self.disks.len() - 1]
     }
 
@@ -140,7 +140,7 @@ impl Scene {
     /// Whatever a loss of power leaves of the disks, the sleeper gets what was acknowledged, in order, and nothing twice.
     fn survives(&self) {
         for seed in 0..40 {
-            let disks: Vec<LogDisk> = self.disks.iter().map(|disk| disk.crash(&mut seeded(seed))).collect();
+            let disks: Vec<CrashDisk> = self.disks.iter().map(|disk| disk.crash(&mut seeded(seed))).collect();
             for disk in &disks {
                 disk.set_room_bytes(u64::MAX);
             }
@@ -185,7 +185,7 @@ fn on_shards(case: impl Fn(Scene)) {
 
 #[test]
 fn a_failure_that_passes_costs_nothing() {
-    let failures: [fn(&LogDisk); 2] = [|disk| disk.fail_syncs(1), |disk| disk.fail_writes(1)];
+    let failures: [fn(&CrashDisk); 2] = [|disk| disk.fail_syncs(1), |disk| disk.fail_writes(1)];
     for fails in failures {
         on_shards(|mut scene| {
             for round in 0..3 {
@@ -204,7 +204,7 @@ fn a_failure_that_passes_costs_nothing() {
 /// Between the failure and its repair nobody is told anything, and when there is no repair, nobody ever is.
 #[test]
 fn a_disk_that_stays_broken_keeps_nothing_more_and_loses_nothing() {
-    let failures: [fn(&LogDisk); 2] = [|disk| disk.fail_syncs(u32::MAX), |disk| disk.fail_writes(u32::MAX)];
+    let failures: [fn(&CrashDisk); 2] = [|disk| disk.fail_syncs(u32::MAX), |disk| disk.fail_writes(u32::MAX)];
     for fails in failures {
         on_shards(|mut scene| {
             for _ in 0..5 {

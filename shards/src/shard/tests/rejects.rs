@@ -1,12 +1,12 @@
 //! A full queue that refuses: the publisher is told, whichever shard the queue is on, and everybody else gets the message.
 
 use crate::config::Config;
-use crate::journal::LogDisk;
 use crate::shard::rig::{Client, Rig};
 use ProtocolVersion::{V3_1_1, V5};
 use ringtail_mqtt::limits::{Limits, QueuePolicy};
 use ringtail_mqtt::packet::{ProtocolVersion, QoS};
 use ringtail_mqtt::session::DetachCause;
+use ringtail_storage::CrashDisk;
 
 const QOS_1: QoS = QoS::AtLeastOnce;
 const QOS_2: QoS = QoS::ExactlyOnce;
@@ -20,7 +20,7 @@ fn each(case: impl Fn(Rig)) {
     for shards in [1, 2] {
         let config = Config { shards, limits: limits.clone(), ..Config::default() };
         case(Rig::new(config.clone()));
-        let disks: Vec<LogDisk> = (0..shards).map(|shard| LogDisk::new(512, shard as u64)).collect();
+        let disks: Vec<CrashDisk> = (0..shards).map(|shard| CrashDisk::new(512, shard as u64)).collect();
         case(Rig::on(config, &disks));
     }
 }
