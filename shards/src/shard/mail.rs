@@ -1,6 +1,6 @@
 //! What shards say to each other through the mesh.
 
-use crate::journal::Lane;
+use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
 use crate::shard::retentions::{Retention, Tag};
@@ -41,6 +41,8 @@ pub(crate) enum Mail {
     LogFailed,
     /// What the publisher sent could not be kept: it must not be acknowledged.
     Refused(Publisher),
+    /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
+    Forget(u64, PacketId),
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
@@ -60,6 +62,8 @@ pub(crate) struct Forwarded {
     /// Where else it goes, when it is to be retained.
     pub retention: Option<Retention>,
     pub publisher: Option<Publisher>,
+    /// Of a QoS 2 PUBLISH that may come again after a crash.
+    pub attempt: Option<Attempt>,
 }
 
 /// A message on its way to the shard that retains it.
@@ -84,6 +88,8 @@ pub(crate) struct GroupForwarded {
     /// No shard has a member that can take it now: queue it for a member here, connected or not.
     pub last_resort: bool,
     pub publisher: Option<Publisher>,
+    /// As in [`Forwarded`].
+    pub attempt: Option<Attempt>,
 }
 
 /// A connection that moves to the shard of its client id.

@@ -35,6 +35,7 @@ mod timers;
 mod turn;
 
 pub(crate) use clock::Clock;
+pub(crate) use durable::Known;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
 pub(crate) use retentions::Tag;

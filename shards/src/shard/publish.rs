@@ -1,7 +1,7 @@
 //! A message from its publisher to every subscriber: this shard's at once, the others' by one mail for each shard.
 
 use crate::ShardId;
-use crate::journal::Lane;
+use crate::journal::{Attempt, Lane};
 use crate::routing::hash_topic;
 use crate::shard::Core;
 use crate::shard::mail::{Forwarded, Mail, Publisher};
@@ -16,12 +16,14 @@ pub(crate) struct Origin {
     pub publisher: Publisher,
     /// The session, for subscriptions with No Local [MQTT-3.8.3-3].
     pub session: u32,
+    /// Of a QoS 2 PUBLISH that may come again after a crash.
+    pub attempt: Option<Attempt>,
 }
 
 impl Core {
     /// Routes a message. True when somebody, somewhere, subscribes to its topic.
     pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<Origin>) -> bool {
-        self.begin_publication();
+        self.begin_publication(origin.and_then(|o| o.attempt));
         let hash = hash_topic(&self.seed, message.topic_name);
         let retention = message.retain.then(|| self.retentions.next(self.keeper_of(message.topic_name)));
         let mut routed = self.publish_here(message, hash, retention, origin.map(|o| o.session));
@@ -80,8 +82,9 @@ impl Core {
     ) -> bool {
         let mut shards = self.remote.shards_for(message.topic_name, topic_hash);
         shards.remove(self.id);
+        let attempt = self.send_attempt(shards);
         for shard in shards {
-            let forwarded = Forwarded { message: Message::from(*message), topic_hash, retention, publisher };
+            let forwarded = Forwarded { message: Message::from(*message), topic_hash, retention, publisher, attempt };
             self.local.counters.publish_forwarded += 1;
             if self.send(shard, Mail::Publish(Box::new(forwarded)), message.qos) {
                 self.note_sent(
@@ -108,7 +111,7 @@ impl Core {
 
     /// A message that another shard forwarded.
     pub(crate) fn take_forwarded(&mut self, from: ShardId, forwarded: &Forwarded) {
-        self.begin_publication();
+        self.begin_publication(forwarded.attempt);
         self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, forwarded.retention, None);
         self.answer_publication(from, Lane::Messages, forwarded.publisher);
         match forwarded.publisher {

@@ -162,7 +162,7 @@ impl Core {
     /// A message to retain on this shard, from another.
     pub(crate) fn take_retain_mail(&mut self, from: ShardId, retain: Retain) {
         let Retain { message, tag, publisher } = retain;
-        self.begin_publication();
+        self.begin_publication(None);
         self.take_retain(message, tag);
         self.answer_publication(from, Lane::Retained, publisher);
     }

@@ -14,6 +14,7 @@
 
 use crate::ShardId;
 use crate::executor::{Background, yield_now};
+use crate::journal::Exchange;
 use crate::shard::connection::Phase;
 use crate::shard::mail::Mail;
 use crate::shard::sessions::NONE;
@@ -290,6 +291,7 @@ impl Core {
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(),
             Mail::Refused(publisher) => self.take_refused(publisher),
+            Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }
     }
 
