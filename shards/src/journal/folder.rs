@@ -300,26 +300,35 @@ fn write_layout(
         let sessions = || contents.sessions.iter().filter(|session| own(&session.client_id));
         writer.key = sessions().count() as u64;
         sessions().zip(1..).try_for_each(|(session, key)| writer.session(key, session))?;
-        for session in &contents.sessions {
-            for kept in &session.in_doubt {
-                let exchange = keys.get(&*session.client_id).map(|(home, session)| Exchange {
-                    home: *home,
-                    session: *session,
-                    packet_id: kept.packet_id,
-                });
-                let of_shard = |client_id: &Box<str>| keys.get(&**client_id).filter(|_| own(client_id));
-                let mut takers: Vec<u64> = kept.sessions.iter().filter_map(of_shard).map(|(_, key)| *key).collect();
-                takers.sort_unstable();
-                let groups = if own(&session.client_id) { &kept.groups[..] } else { &[] };
-                exchange.into_iter().try_for_each(|exchange| writer.taken(&exchange, &takers, groups))?;
-            }
-        }
+        write_in_doubt(&mut writer, &contents.sessions, &keys, own)?;
         let retained = contents.retained.iter().filter(|message| own(message.topic_name()));
         retained.into_iter().try_for_each(|message| writer.message(kind::RETAINED, 0, message))?;
         writer.log.close()?;
     }
     folder.adopt(layout)?;
     Ok(layout)
+}
+
+/// Writes what the shard whose names are its `own` has taken of exchanges that are in doubt.
+fn write_in_doubt(
+    writer: &mut Writer,
+    sessions: &[KeptSession],
+    keys: &HashMap<&str, (ShardId, u64)>,
+    own: impl Fn(&str) -> bool,
+) -> Result<(), FolderError> {
+    for publisher in sessions.iter().filter(|session| !session.in_doubt.is_empty()) {
+        let Some((home, session)) = keys.get(&*publisher.client_id).copied() else { continue };
+        for kept in &publisher.in_doubt {
+            let exchange = Exchange { home, session, packet_id: kept.packet_id };
+            let here = kept.sessions.iter().filter(|client_id| own(client_id));
+            let mut takers: Vec<u64> =
+                here.filter_map(|client_id| keys.get(&**client_id)).map(|(_, key)| *key).collect();
+            takers.sort_unstable();
+            let groups = if own(&publisher.client_id) { &kept.groups[..] } else { &[] };
+            writer.taken(&exchange, &takers, groups)?;
+        }
+    }
+    Ok(())
 }
 
 /// The shard and the key that each session gets: keys are given in order.

@@ -29,6 +29,7 @@ mod recover;
 mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
+pub(crate) use commit::CommitWire;
 pub(crate) use events::Fence;
 pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
@@ -175,6 +176,16 @@ impl Journal {
     /// Durable sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.state.sessions.len()
+    }
+
+    /// Nothing is kept, waits to be written or is waited for.
+    #[cfg(test)]
+    pub(crate) fn check_empty(&self) {
+        assert!(self.state.sessions.is_empty() && self.state.messages.is_empty() && self.state.taken.is_empty());
+        assert!(self.forgotten.is_empty());
+        assert!(self.pending.is_empty() && self.writing.is_none() && self.syncing.is_none());
+        assert!(!self.barriers.wait_for_log() && !self.barriers.waits_for_others());
+        assert_eq!(self.log.stats().live_bytes, 0);
     }
 
     fn new_key(&mut self) -> u64 {

@@ -80,6 +80,7 @@ impl Journal {
     /// log refuses stays pending, and everything behind it, so that the order holds.
     pub(super) fn write_pending(&mut self, mut retained: Option<&mut SavedRetained>) {
         let mut refused = false;
+        self.log.keep_together();
         let mut pending = std::mem::take(&mut self.pending).into_iter();
         for mut item in pending.by_ref() {
             if retained.is_none() && matches!(item.what, What::Retained { .. }) {

@@ -1,7 +1,8 @@
 //! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
 
 use crate::journal::{
-    Attempt, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, SessionBody, TakenBefore, WillBody,
+    Attempt, CommitWire, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, SessionBody, TakenBefore,
+    WillBody,
 };
 use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
@@ -10,7 +11,6 @@ use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::sessions::{Membership, SessionEntry};
 use crate::shard::{Core, Shard, Tag};
-use crate::wire::Wire;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
@@ -22,28 +22,6 @@ use std::io;
 use std::rc::Rc;
 
 impl Shard {
-    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
-    pub(crate) fn end_turn(&mut self) {
-        let Self { core, wire, .. } = self;
-        core.send_forgotten();
-        let Core { local, retained, .. } = core;
-        let Some(journal) = &mut local.journal else { return };
-        let mut safe = Vec::new();
-        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
-        // Before anything is flushed: nothing that waited for the log may leave.
-        if let Some(taken) = journal.take_failure() {
-            core.refuse_all_held_back();
-            core.tell_all(|| Mail::LogFailed);
-            safe.extend(taken);
-        }
-        for (shard, lane, count) in safe {
-            core.post(shard, Mail::Safe(lane, count));
-        }
-        if opened {
-            core.local.release_held_back();
-        }
-    }
-
     /// Brings everything to disk.
     pub(crate) fn close_journal(&mut self) -> io::Result<()> {
         let Core { local, retained, .. } = &mut self.core;
@@ -60,6 +38,27 @@ pub(crate) struct Known {
 }
 
 impl Core {
+    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
+    pub(crate) fn end_turn(&mut self, wire: &mut impl CommitWire) {
+        self.send_forgotten();
+        let Self { local, retained, .. } = self;
+        let Some(journal) = &mut local.journal else { return };
+        let mut safe = Vec::new();
+        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
+        // Before anything is flushed: nothing that waited for the log may leave.
+        if let Some(taken) = journal.take_failure() {
+            self.refuse_all_held_back();
+            self.tell_all(|| Mail::LogFailed);
+            safe.extend(taken);
+        }
+        for (shard, lane, count) in safe {
+            self.post(shard, Mail::Safe(lane, count));
+        }
+        if opened {
+            self.local.release_held_back();
+        }
+    }
+
     /// Puts back what the log held, and returns what the other shards have to know of it.
     pub(crate) fn restore(&mut self, journal: Journal, restored: Restored) -> Known {
         let mut announcements = Vec::new();
@@ -336,7 +335,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut Wire) {
+    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut impl CommitWire) {
         let Self { local, retained, .. } = self;
         if let Some(journal) = &mut local.journal {
             journal.wrote(result, retained, wire);

@@ -27,12 +27,15 @@ mod rig;
 mod scans;
 mod send;
 mod sessions;
+#[cfg(test)]
+mod sim;
 mod subscribe;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod turn;
+mod turn_wire;
 
 pub(crate) use clock::Clock;
 pub(crate) use durable::Known;
