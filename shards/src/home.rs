@@ -21,6 +21,11 @@ impl Homes {
     pub(crate) fn of(&self, name: &str) -> ShardId {
         (hash_topic(&self.seed, name) % u64::from(self.shards)) as ShardId
     }
+
+    /// What names a shared subscription on disk.
+    pub(crate) fn group(&self, share_name: &str, filter: &str) -> u64 {
+        self.seed.hash_group(share_name, filter)
+    }
 }
 
 /// Known to all: who chooses client ids to crowd one shard slows down that shard's clients only, and gains no more than by

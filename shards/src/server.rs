@@ -9,8 +9,8 @@ use crate::counters::{Counters, PublishedCounters};
 use crate::executor::{self, Background, Executor, ExecutorError};
 use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
 use crate::mesh::{Port, TooManyNeighbours, mesh};
-use crate::routing::{Announcement, Seed};
-use crate::shard::{Clock, Control, Core, Idle, Mail, Quiet, Shard};
+use crate::routing::Seed;
+use crate::shard::{Clock, Control, Core, Idle, Known, Mail, Quiet, Shard};
 use crate::wire::{self, Wire, WireConfig, WireError, WireHandle};
 use ringtail_mqtt::time::Millis;
 use std::cell::RefCell;
@@ -126,12 +126,6 @@ struct Made {
     handle: WireHandle,
     control: Arc<Control>,
     known: Known,
-}
-
-/// What a shard brought back from its log that the others must know before the first client comes.
-struct Known {
-    announcements: Vec<Announcement>,
-    durable: bool,
 }
 
 /// The word to begin.
@@ -277,7 +271,7 @@ impl Seat {
         let Ok(go) = go.recv() else { return Ok(()) };
         for (other, known) in go.known.iter().enumerate() {
             if other != number {
-                shard.core.take_start(other as ShardId, &known.announcements, known.durable);
+                shard.core.take_start(other as ShardId, known);
             }
         }
         shard.neighbours = go.neighbours;
@@ -311,13 +305,12 @@ fn make_shard(
     });
     let (clock, idle) = (Clock::new(), Idle::new(config.spin_us, config.pacing));
     let mut core = Core::new(number as ShardId, seed, Arc::clone(config), port, clock.now());
-    let mut announcements = Vec::new();
+    let mut known = Known::default();
     if let Some(dir) = log_dir {
         let opened = Journal::open(dir, config.storage.clone(), config.shards as u8, number, wire.bell());
         let (journal, restored) = opened.map_err(SeatError::Folder)?;
-        announcements = core.restore(journal, restored);
+        known = core.restore(journal, restored);
     }
-    let known = Known { announcements, durable: core.durable_shards.contains(core.id) };
     let (events, neighbours, counters_at) = (Vec::new(), Arc::from([]), Millis::default());
     Ok((Shard { wire, core, events, neighbours, control, clock, idle, quiet, counters_at }, known))
 }

@@ -10,8 +10,9 @@ use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::{Packet, PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions};
 use ringtail_mqtt::time::Millis;
 use ringtail_mqtt::topic::{self, Filter, TopicError};
-use ringtail_shards::journal::{KeptMessage, KeptSession, KeptSubscription, KeptWill};
+use ringtail_shards::journal::{KeptExchange, KeptMessage, KeptSession, KeptSubscription, KeptWill};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// The version of the lines that this program writes, and the newest that it reads.
@@ -66,6 +67,21 @@ pub(super) struct SessionLine {
     /// Of the client's own QoS 2 messages that it has not released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     inbound_packet_ids: Vec<PacketId>,
+    /// Of the client's own QoS 2 messages that a crash has interrupted on their way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    in_doubt: Vec<InDoubtLine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InDoubtLine {
+    packet_id: PacketId,
+    /// Sessions that have the message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    client_ids: Vec<Box<str>>,
+    /// Shared subscriptions that have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -220,7 +236,16 @@ impl From<&KeptSession> for SessionLine {
             }),
             subscriptions,
             inbound_packet_ids,
+            in_doubt: session.in_doubt.iter().map(InDoubtLine::from).collect(),
         }
+    }
+}
+
+impl From<&KeptExchange> for InDoubtLine {
+    fn from(kept: &KeptExchange) -> Self {
+        let mut client_ids = kept.sessions.clone();
+        client_ids.sort_unstable();
+        Self { packet_id: kept.packet_id, client_ids, groups: kept.groups.clone() }
     }
 }
 
@@ -236,11 +261,17 @@ impl SessionLine {
         if let Some(twice) = subscriptions.windows(2).find(|pair| pair[0].filter == pair[1].filter) {
             return Err(Wrong::SecondFilter(twice[0].filter.clone()));
         }
-        let mut inbound = self.inbound_packet_ids;
-        inbound.sort_unstable();
-        if let Some(twice) = inbound.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Wrong::SecondPacketId(twice[0]));
+        let inbound = self.inbound_packet_ids;
+        let mut known = HashSet::new();
+        let mut ids = inbound.iter().copied().chain(self.in_doubt.iter().map(|line| line.packet_id));
+        if let Some(twice) = ids.find(|id| !known.insert(*id)) {
+            return Err(Wrong::SecondPacketId(twice));
         }
+        let in_doubt = self.in_doubt.into_iter().map(|line| KeptExchange {
+            packet_id: line.packet_id,
+            sessions: line.client_ids,
+            groups: line.groups,
+        });
         Ok(KeptSession {
             client_id: self.client_id,
             version: match self.protocol {
@@ -255,6 +286,7 @@ impl SessionLine {
             subscriptions,
             messages: Vec::new(),
             inbound,
+            in_doubt: in_doubt.collect(),
         })
     }
 }

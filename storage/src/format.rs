@@ -29,6 +29,9 @@ pub(crate) const SEGMENT_BYTES_MIN: u64 = 512;
 /// Set in the kind byte of a record that only ends the life of others.
 const TOMBSTONE: u8 = 0x80;
 
+/// Set in the length of a record whose write goes on behind it.
+const FOLLOWED: u32 = 1 << 31;
+
 /// The kind of the log's own marks.
 const MARK: u8 = 0x7F;
 
@@ -137,6 +140,8 @@ impl SegmentHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
     pub(crate) body_len: u32,
+    /// Another record of the same write follows, without which this one counts for nothing.
+    pub(crate) followed: bool,
     /// Kind in the low seven bits, [`TOMBSTONE`] above.
     kind: u8,
     /// Below 2^56.
@@ -148,13 +153,14 @@ pub(crate) struct RecordHeader {
 const SEQ_BITS: u32 = 56;
 
 impl RecordHeader {
+    /// Of a record that is followed until [`end_write`] says otherwise.
     pub(crate) fn new(kind: Kind, tombstone: bool, seq: u64, key: u64, body_len: u32) -> RecordHeader {
         let kind = kind.0 | if tombstone { TOMBSTONE } else { 0 };
-        RecordHeader { body_len, kind, seq, key }
+        RecordHeader { body_len, followed: true, kind, seq, key }
     }
 
     pub(crate) fn void(body_len: u32) -> RecordHeader {
-        RecordHeader { body_len, kind: VOID, seq: 0, key: 0 }
+        RecordHeader { body_len, followed: false, kind: VOID, seq: 0, key: 0 }
     }
 
     /// Appends the record to `target`: this header, the body whose parts follow one another, the padding.
@@ -164,7 +170,8 @@ impl RecordHeader {
         let end = start + record_bytes(self.body_len as usize);
         target.reserve(end - start);
         let mut bytes = [0; RECORD_HEADER_BYTES];
-        bytes[4..8].copy_from_slice(&self.body_len.to_le_bytes());
+        let length = self.body_len | if self.followed { FOLLOWED } else { 0 };
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
         bytes[8..16].copy_from_slice(&(self.seq | u64::from(self.kind) << SEQ_BITS).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.key.to_le_bytes());
         target.extend_from_slice(&bytes);
@@ -172,14 +179,16 @@ impl RecordHeader {
             target.extend_from_slice(part);
         }
         target.resize(end, 0);
-        let crc = checksum(seed, self.body_len, &target[start + CHECKED_FROM..]);
+        let crc = checksum(seed, length, &target[start + CHECKED_FROM..]);
         target[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     }
 
     pub(crate) fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> RecordHeader {
         let kind_and_seq = u64::from_le_bytes(array(bytes, 8));
+        let length = u32::from_le_bytes(array(bytes, 4));
         RecordHeader {
-            body_len: u32::from_le_bytes(array(bytes, 4)),
+            body_len: length & !FOLLOWED,
+            followed: length & FOLLOWED != 0,
             kind: (kind_and_seq >> SEQ_BITS) as u8,
             seq: kind_and_seq & ((1 << SEQ_BITS) - 1),
             key: u64::from_le_bytes(array(bytes, 16)),
@@ -210,16 +219,25 @@ const CHECKED_FROM: usize = 8;
 
 /// The checksum of a record: seed and length set its beginning, the rest of the record follows.
 #[inline]
-fn checksum(seed: u32, body_len: u32, rest: &[u8]) -> u32 {
-    crc32c::crc32c_append(seed ^ body_len.rotate_left(16), rest)
+fn checksum(seed: u32, length: u32, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(seed ^ length.rotate_left(16), rest)
 }
 
 /// Whether `record`, with its padding, carries the checksum of its place.
 #[inline]
 pub(crate) fn is_intact(record: &[u8], seed: u32) -> bool {
     let Some(header) = record.first_chunk::<RECORD_HEADER_BYTES>() else { return false };
-    let (crc, body_len) = (u32::from_le_bytes(array(header, 0)), u32::from_le_bytes(array(header, 4)));
-    crc == checksum(seed, body_len, &record[CHECKED_FROM..])
+    let (crc, length) = (u32::from_le_bytes(array(header, 0)), u32::from_le_bytes(array(header, 4)));
+    crc == checksum(seed, length, &record[CHECKED_FROM..])
+}
+
+/// Makes a record the last of its write. `record` begins with it, and holds it whole.
+pub(crate) fn end_write(record: &mut [u8], seed: u32) {
+    let Some(header) = record.first_chunk::<RECORD_HEADER_BYTES>().map(RecordHeader::decode) else { return };
+    let bytes = record_bytes(header.body_len as usize);
+    let crc = checksum(seed, header.body_len, &record[CHECKED_FROM..bytes]);
+    record[..4].copy_from_slice(&crc.to_le_bytes());
+    record[4..8].copy_from_slice(&header.body_len.to_le_bytes());
 }
 
 /// Why a mark was written.
@@ -251,7 +269,7 @@ pub(crate) struct Mark {
 
 impl Mark {
     pub(crate) fn header(next_seq: u64) -> RecordHeader {
-        RecordHeader { body_len: MARK_BODY_BYTES as u32, kind: MARK, seq: next_seq, key: 0 }
+        RecordHeader { body_len: MARK_BODY_BYTES as u32, followed: false, kind: MARK, seq: next_seq, key: 0 }
     }
 
     pub(crate) fn encode(&self) -> [u8; MARK_BODY_BYTES] {

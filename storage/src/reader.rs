@@ -102,6 +102,8 @@ pub(crate) struct Cursor<'s, S> {
     header: SegmentHeader,
     /// The next record starts here.
     pub(crate) at: u32,
+    /// The last record is followed by another of the same write.
+    pub(crate) followed: bool,
     /// Records end here at the latest.
     limit: u32,
 }
@@ -109,7 +111,7 @@ pub(crate) struct Cursor<'s, S> {
 impl<'s, S: Source> Cursor<'s, S> {
     /// From byte `at`, a record's first, to byte `limit`.
     pub(crate) fn new(source: &'s S, header: SegmentHeader, at: u32, limit: u32) -> Cursor<'s, S> {
-        Cursor { source, header, at, limit }
+        Cursor { source, header, at, followed: false, limit }
     }
 
     /// From the segment's first record on.
@@ -134,12 +136,32 @@ impl<'s, S: Source> Cursor<'s, S> {
         if let Some(kind) = header.kind() {
             let place = RecordRef { at: Offset::new(self.header.id, at), len: padded as u32 };
             let tombstone = header.is_tombstone();
+            self.followed = header.followed;
             return Ok(Ok(Item::Record(Record { kind, tombstone, seq: header.seq, key: header.key, body, at: place })));
         }
         if header.is_mark() {
             return Ok(Mark::decode(body).map(|mark| Item::Mark(mark, header.seq)).ok_or(Stop::Bad(Damage::Checksum)));
         }
+        // What was given up may have been the last of its write.
+        self.followed = false;
         Ok(Ok(Item::Void))
+    }
+
+    /// Where the records of a write begin at the cursor: from where on they are not there, and why, or `None` when all are.
+    pub(crate) fn look_ahead(&self, window: &mut Window) -> io::Result<Option<(u32, Damage)>> {
+        let mut ahead = Cursor { followed: false, ..*self };
+        if !self.header_at(window)?.is_ok_and(|header| header.followed) {
+            return Ok(None);
+        }
+        loop {
+            match ahead.next(window)? {
+                Ok(_) if ahead.followed => {}
+                Ok(_) => return Ok(None),
+                // An end that would be in order is none in the middle of a write.
+                Err(Stop::Limit | Stop::Zeros) => return Ok(Some((ahead.at, Damage::Zeros))),
+                Err(Stop::Bad(what)) => return Ok(Some((ahead.at, what))),
+            }
+        }
     }
 
     /// The header at the cursor, when a record that it heads could end before the limit.

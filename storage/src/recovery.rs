@@ -59,6 +59,8 @@ pub(crate) enum Ending {
 pub(crate) struct Replayed {
     pub(crate) links: Vec<Link>,
     pub(crate) end: Offset,
+    /// Where no record can be read: at the end, or behind it in the middle of a write.
+    bad: Offset,
     pub(crate) ending: Ending,
     /// What the newest mark says.
     pub(crate) newest: Option<Mark>,
@@ -77,6 +79,7 @@ impl Replayed {
         Replayed {
             links: Vec::new(),
             end: Offset::default(),
+            bad: Offset::default(),
             ending: Ending::Empty,
             newest: None,
             next_seq: 1,
@@ -147,7 +150,7 @@ impl<'a, B: Backing> Replay<'a, B> {
                 Stop::Limit => self.judge_end(&replayed)?,
                 Stop::Zeros if is_last => self.judge_zeros(&replayed)?,
                 Stop::Zeros => self.judge_bad(replayed.end, Damage::Zeros)?,
-                Stop::Bad(what) => self.judge_bad(replayed.end, what)?,
+                Stop::Bad(what) => self.judge_write(replayed.end, replayed.bad, what)?,
             };
             break;
         }
@@ -187,20 +190,31 @@ impl<'a, B: Backing> Replay<'a, B> {
             return Err(self.missing(link.id));
         };
         self.window.reset();
+        let unread = |e| StorageError::io(&self.backing.path(&segment_name(link.id)), "read", e);
         let mut cursor = Cursor::from_start(&surveyed.file, surveyed.header, link.limit);
         loop {
-            let item = cursor.next(self.window);
-            let item = item.map_err(|e| StorageError::io(&self.backing.path(&segment_name(link.id)), "read", e))?;
-            match item {
-                Ok(Item::Record(record)) => {
-                    replayed.note_record(&record);
-                    visit(record);
+            // The records of a write are given out when all of them are there.
+            if let Some((bad, what)) = cursor.look_ahead(self.window).map_err(unread)? {
+                replayed.end = Offset::new(link.id, cursor.at);
+                replayed.bad = Offset::new(link.id, bad);
+                return Ok(Stop::Bad(what));
+            }
+            loop {
+                match cursor.next(self.window).map_err(unread)? {
+                    Ok(Item::Record(record)) => {
+                        replayed.note_record(&record);
+                        visit(record);
+                    }
+                    Ok(Item::Mark(mark, seq)) => replayed.note_mark(mark, seq),
+                    Ok(Item::Void) => {}
+                    Err(stop) => {
+                        replayed.end = Offset::new(link.id, cursor.at);
+                        replayed.bad = replayed.end;
+                        return Ok(stop);
+                    }
                 }
-                Ok(Item::Mark(mark, seq)) => replayed.note_mark(mark, seq),
-                Ok(Item::Void) => {}
-                Err(stop) => {
-                    replayed.end = Offset::new(link.id, cursor.at);
-                    return Ok(stop);
+                if !cursor.followed {
+                    break;
                 }
             }
         }
@@ -252,8 +266,13 @@ impl<'a, B: Backing> Replay<'a, B> {
 
     /// A torn tail, unless a mark at or after the place says that the place was on disk.
     fn judge_bad(&mut self, place: Offset, what: Damage) -> Result<Ending, StorageError> {
+        self.judge_write(place, place, what)
+    }
+
+    /// [`Replay::judge_bad`] of a write that begins at `place` and goes bad at `bad`.
+    fn judge_write(&mut self, place: Offset, bad: Offset, what: Damage) -> Result<Ending, StorageError> {
         if self.newest_durable_from(place)? > place {
-            return Err(self.damaged(place.segment(), place.byte().into(), what));
+            return Err(self.damaged(bad.segment(), bad.byte().into(), what));
         }
         Ok(Ending::Torn(what))
     }

@@ -6,7 +6,7 @@ mod common;
 use common::{Subject, options, recover};
 use proptest::prelude::*;
 use ringtail_storage::crash::{CrashDisk, seeded};
-use ringtail_storage::{Acknowledge, AppendError, LogOptions, Reach, Reserved};
+use ringtail_storage::{Acknowledge, AppendError, Kind, Log, LogOptions, Reach, Reserved, SegmentFile};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -235,6 +235,54 @@ proptest! {
         for _ in 0..8 {
             let crashed = subject.disk.crash(&mut choose);
             subject.check(&crashed, options).map_err(TestCaseError::fail)?;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(schedules(300))]
+
+    #[test]
+    fn a_write_counts_whole_or_not_at_all(
+        writes in proptest::collection::vec(proptest::collection::vec(0..300_usize, 1..7), 1..10),
+        syncs in any::<u64>(),
+        sector_bytes in prop_oneof![Just(8_usize), Just(64), Just(512), Just(4096)],
+        seed: u64,
+    ) {
+        let options = LogOptions { staged_bytes_max: 1 << 20, ..options(32 << 10) };
+        let disk = CrashDisk::new(sector_bytes, seed);
+        let (mut log, _) = Log::open_on(disk.clone(), options, |_, _| {}).unwrap();
+        // Records after each write, and of those how many are safe.
+        let (mut ends, mut records, mut safe) = (vec![0], 0, 0);
+        for (index, bodies) in writes.iter().enumerate() {
+            for len in bodies {
+                log.append(Kind::of::<1>(), 1, &[&vec![7; *len]]).unwrap();
+                records += 1;
+            }
+            ends.push(records);
+            let mut commit = log.commit_target(Reach::Synced).unwrap();
+            if syncs >> index & 1 == 1 {
+                let outcome = commit.carry_out();
+                log.committed(commit, outcome).unwrap();
+                safe = records;
+            } else {
+                // The power fails with the write on its way.
+                let file = commit.file();
+                file.write_all_at(commit.position(), commit.bytes()).unwrap();
+                break;
+            }
+        }
+        let mut choose = seeded(seed);
+        for _ in 0..4 {
+            let mut found = 0;
+            let crashed = disk.crash(&mut choose);
+            let (log, _) = Log::open_on(crashed.clone(), options, |_, _| found += 1).unwrap();
+            prop_assert!(ends.contains(&found) && found >= safe, "{found} of {ends:?}, {safe} safe");
+            // What was left out stays out.
+            drop(log);
+            let mut again = 0;
+            Log::open_on(crashed, options, |_, _| again += 1).unwrap();
+            prop_assert_eq!(found, again);
         }
     }
 }

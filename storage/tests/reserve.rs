@@ -92,7 +92,10 @@ impl Holder {
                 subject.log.unreserve(reserved);
             }
             Step::Append(..) | Step::Clear(_) | Step::GiveUp(_) => {}
-            Step::AppendAll => (0..held.len()).for_each(|_| self.append(0, 0)),
+            Step::AppendAll => {
+                subject.log.keep_together();
+                (0..held.len()).for_each(|_| self.append(0, 0));
+            }
             Step::Set(len) => drop(subject.set(*len as u64 % 12, (*len).min(subject.log.body_bytes_max() - 4))),
             Step::ClearAtOnce(key) => drop(subject.clear(*key)),
             Step::Commit(reach) => assert!(subject.commit(*reach)),
@@ -218,4 +221,26 @@ fn a_failed_sync_leaves_what_was_reserved() {
     subject.log.sync_now().unwrap();
     subject.acknowledge();
     subject.check(&subject.disk.crash(&mut |_| 0), options(SEGMENT_BYTES)).unwrap();
+}
+
+/// What is reserved comes to stand in one segment, wherever in one it begins.
+#[test]
+fn what_is_kept_together_is_one_write() {
+    for before in 0..20 {
+        let mut subject = Subject::new(CrashDisk::new(512, 1), options(SEGMENT_BYTES));
+        subject.work();
+        for key in 0..before {
+            subject.set(key, 20).unwrap();
+            assert!(subject.commit(Reach::Synced));
+            subject.work();
+        }
+        let reserved: Vec<_> = (0..5).map(|_| subject.log.reserve(24).unwrap()).collect();
+        subject.log.keep_together();
+        let place = |subject: &Subject| subject.log.tail().segment();
+        let first = place(&subject);
+        for (reserved, key) in reserved.into_iter().zip(100..) {
+            subject.set_reserved(reserved, key, 20).unwrap();
+        }
+        assert_eq!(place(&subject), first, "{before} before");
+    }
 }

@@ -1,5 +1,5 @@
 //! The broker is killed again and again while clients publish and subscribe, and in the end everything that it acknowledged
-//! must be there: QoS 1 at least once, QoS 2 once (on one shard), in order, and of retained messages the last one.
+//! must be there: QoS 1 at least once, QoS 2 once, in order, and of retained messages the last one.
 //!
 //! The clients keep their side of the protocol over every kill, as a client with a disk would: what was not acknowledged is
 //! sent again with the same identifier, and a subscriber knows which QoS 2 identifiers it holds. A short run is a test;
@@ -43,24 +43,12 @@ struct Plan {
     seed: u64,
 }
 
-/// What a subscriber of QoS 2 may rely on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Promise {
-    ExactlyOnce,
-    /// A message that was not answered when the broker was killed may come again where it went to another shard.
-    Delivered,
-}
-
-impl Plan {
-    fn promise(&self) -> Promise {
-        if self.shards.iter().all(|count| *count == 1) { Promise::ExactlyOnce } else { Promise::Delivered }
-    }
-}
-
 /// Everybody who talks to the broker, over all of its lives.
 struct Clients {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
+    /// The members of a shared subscription.
+    members: Vec<Subscriber>,
     retainer: Retainer,
 }
 
@@ -82,7 +70,9 @@ impl Clients {
             (2, V311, Presence::NowAndThen),
             (2, V5, Presence::NowAndThen),
         ];
+        let members = [(V5, Presence::Always), (V311, Presence::Always), (V5, Presence::NowAndThen)];
         let number = |(number, (qos, version))| Publisher::new(number, qos, version);
+        let member = |(number, (version, presence))| Subscriber::member(number, version, presence);
         Self {
             publishers: publishers.into_iter().enumerate().map(number).collect(),
             subscribers: subscribers
@@ -90,13 +80,18 @@ impl Clients {
                 .enumerate()
                 .map(|(n, (q, v, p))| Subscriber::new(n, q, v, p))
                 .collect(),
+            members: members.into_iter().enumerate().map(member).collect(),
             retainer: Retainer::default(),
         }
     }
 
+    fn all_subscribers(&mut self) -> impl Iterator<Item = &mut Subscriber> {
+        self.subscribers.iter_mut().chain(&mut self.members)
+    }
+
     /// Makes the sessions, so that from here on none may be missing.
     fn introduce(&mut self, broker: &Broker) {
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.introduce(broker));
+        self.all_subscribers().for_each(|subscriber| subscriber.introduce(broker));
         self.publishers.iter_mut().for_each(|publisher| publisher.introduce(broker));
         self.retainer.introduce(broker);
     }
@@ -109,7 +104,7 @@ impl Clients {
             for publisher in &mut self.publishers {
                 scope.spawn(|| publisher.publish(broker));
             }
-            for subscriber in &mut self.subscribers {
+            for subscriber in self.subscribers.iter_mut().chain(&mut self.members) {
                 let random = random.fork();
                 scope.spawn(|| subscriber.listen(broker, random));
             }
@@ -124,21 +119,26 @@ impl Clients {
         self.retainer.check(broker);
         self.publishers.iter_mut().for_each(|publisher| publisher.settle(broker));
         publisher::end(broker);
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.settle(broker));
+        self.all_subscribers().for_each(|subscriber| subscriber.settle(broker));
     }
 
     /// Prints the counts, and says what is wrong.
-    fn judge(&self, promise: Promise) -> Vec<String> {
+    fn judge(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let sent: u64 = self.publishers.iter().map(Publisher::count).sum();
         println!("{sent} messages acknowledged, {} retained updates acknowledged", self.retainer.acknowledged());
         for subscriber in &self.subscribers {
             let mut counts = subscriber::Counts::default();
             for publisher in &self.publishers {
-                subscriber.compare(publisher, promise, &mut counts, &mut wrong);
+                subscriber.compare(publisher, &mut counts, &mut wrong);
             }
             println!("{subscriber}: {counts}");
         }
+        let mut counts = subscriber::Counts::default();
+        for publisher in &self.publishers {
+            subscriber::compare_members(&self.members, publisher, &mut counts, &mut wrong);
+        }
+        println!("shared by {}: {counts}", self.members.len());
         wrong
     }
 }
@@ -162,7 +162,7 @@ fn run(plan: &Plan) {
     let broker = start(folder.path(), next());
     clients.settle(&broker);
     broker.stop();
-    let wrong = clients.judge(plan.promise());
+    let wrong = clients.judge();
     assert!(wrong.is_empty(), "seed {seed}\n{}", wrong.join("\n"));
 }
 

@@ -1,6 +1,5 @@
 //! A subscriber with a session that lasts: it notes each message once it has it, and knows the QoS 2 identifiers that it holds.
 
-use crate::Promise;
 use crate::broker::Broker;
 use crate::publisher::{END, Publisher, resume};
 use crate::random::Random;
@@ -23,6 +22,7 @@ pub(crate) struct Subscriber {
     qos: u8,
     version: Version,
     presence: Presence,
+    filters: &'static [&'static str],
     /// By topic, in the order in which they came.
     received: HashMap<String, Vec<u64>>,
     /// QoS 2 identifiers that were taken and not released, with what came under them.
@@ -64,15 +64,24 @@ impl Subscriber {
             qos,
             version,
             presence,
+            filters: &["load/#"],
             received: HashMap::new(),
             held: HashMap::new(),
             ended: false,
         }
     }
 
+    /// One of those who share the messages. The end comes to each.
+    pub(crate) fn member(number: usize, version: Version, presence: Presence) -> Self {
+        let filters = &["$share/members/load/#", END];
+        Self { client_id: format!("member-{number}"), filters, ..Self::new(number, 2, version, presence) }
+    }
+
     pub(crate) fn introduce(&mut self, broker: &Broker) {
         let mut client = Raw::connect(broker, &Connect::lasting(self.version, &self.client_id));
-        client.subscribe("load/#", self.qos);
+        for filter in self.filters {
+            client.subscribe(filter, self.qos);
+        }
     }
 
     /// Listens until the broker is gone.
@@ -143,44 +152,59 @@ impl Subscriber {
     }
 
     /// Compares what came with what a publisher has sent.
-    pub(crate) fn compare(
-        &self,
-        publisher: &Publisher,
-        promise: Promise,
-        counts: &mut Counts,
-        wrong: &mut Vec<String>,
-    ) {
+    pub(crate) fn compare(&self, publisher: &Publisher, counts: &mut Counts, wrong: &mut Vec<String>) {
+        let received = self.received.get(&publisher.topic).into_iter().flatten().copied();
         let exactly_once = publisher.qos.min(self.qos) == 2;
-        let (mut expected, mut wrong_here) = (0, Vec::new());
-        let mut times = vec![0_u32; publisher.count() as usize];
-        for number in self.received.get(&publisher.topic).into_iter().flatten().copied() {
-            counts.received += 1;
-            let Some(times) = times.get_mut(number as usize) else {
-                wrong_here.push(format!("{number} was never published"));
-                continue;
-            };
-            *times += 1;
-            match (*times > 1, exactly_once) {
-                (true, true) => {
-                    counts.twice_at_qos_2 += 1;
-                    if promise == Promise::ExactlyOnce {
-                        wrong_here.push(format!("{number} came {times} times"));
-                    }
-                }
-                (true, false) => counts.again += 1,
-                (false, _) if number < expected => {
-                    counts.out_of_order += 1;
-                    wrong_here.push(format!("{number} came after {}", expected - 1));
-                }
-                (false, _) => expected = number + 1,
-            }
-        }
-        let lost = times.iter().enumerate().filter(|(_, times)| **times == 0).map(|(number, _)| number);
-        for number in lost {
-            counts.lost += 1;
-            wrong_here.push(format!("{number} was lost"));
-        }
-        let (who, topic) = (&self.client_id, &publisher.topic);
-        wrong.extend(wrong_here.into_iter().take(20).map(|what| format!("{who}, {topic}: {what}")));
+        compare(&self.client_id, publisher, (received, exactly_once, true), counts, wrong);
     }
+}
+
+/// As [`Subscriber::compare`], for those who share the messages. What is sent again may go to another of them, so that there is
+/// no order among them.
+pub(crate) fn compare_members(
+    members: &[Subscriber],
+    publisher: &Publisher,
+    counts: &mut Counts,
+    wrong: &mut Vec<String>,
+) {
+    let received = members.iter().filter_map(|member| member.received.get(&publisher.topic)).flatten().copied();
+    compare("members", publisher, (received, publisher.qos == 2, false), counts, wrong);
+}
+
+fn compare(
+    who: &str,
+    publisher: &Publisher,
+    (received, exactly_once, in_order): (impl Iterator<Item = u64>, bool, bool),
+    counts: &mut Counts,
+    wrong: &mut Vec<String>,
+) {
+    let (mut expected, mut wrong_here) = (0, Vec::new());
+    let mut times = vec![0_u32; publisher.count() as usize];
+    for number in received {
+        counts.received += 1;
+        let Some(times) = times.get_mut(number as usize) else {
+            wrong_here.push(format!("{number} was never published"));
+            continue;
+        };
+        *times += 1;
+        match (*times > 1, exactly_once) {
+            (true, true) => {
+                counts.twice_at_qos_2 += 1;
+                wrong_here.push(format!("{number} came {times} times"));
+            }
+            (true, false) => counts.again += 1,
+            (false, _) if in_order && number < expected => {
+                counts.out_of_order += 1;
+                wrong_here.push(format!("{number} came after {}", expected - 1));
+            }
+            (false, _) => expected = number + 1,
+        }
+    }
+    let lost = times.iter().enumerate().filter(|(_, times)| **times == 0).map(|(number, _)| number);
+    for number in lost {
+        counts.lost += 1;
+        wrong_here.push(format!("{number} was lost"));
+    }
+    let topic = &publisher.topic;
+    wrong.extend(wrong_here.into_iter().take(20).map(|what| format!("{who}, {topic}: {what}")));
 }

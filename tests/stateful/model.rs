@@ -138,9 +138,6 @@ pub(crate) struct Session {
     /// What the client has published with QoS 2 and not released.
     pub(crate) unreleased: BTreeMap<u16, Message>,
     due: Vec<Due>,
-    /// Filters of this connection that retained messages were asked for. Nobody can see when a broker of several shards
-    /// has looked everywhere, so that what is retained a little later may come as retained too.
-    asked: BTreeMap<String, Subscription>,
     /// The broker may not know yet that the connection has gone.
     vanished: bool,
 }
@@ -219,7 +216,6 @@ impl Model {
     pub(crate) fn disconnect(&mut self, client: usize, with_will: bool, vanished: bool) {
         let session = self.session(client);
         session.connected = false;
-        session.asked.clear();
         session.vanished = vanished;
         session.due.retain(|due| due.qos > 0);
         for due in &mut session.due {
@@ -307,7 +303,6 @@ impl Model {
         let session = self.session(client);
         let is_new = session.subscriptions.insert(filter.to_owned(), subscription.clone()).is_none();
         if group.is_none() && (handling == 0 || handling == 1 && is_new) {
-            session.asked.insert(filter.to_owned(), subscription.clone());
             session.due.extend(retained.into_iter().map(|message| Due {
                 qos: message.qos.min(subscription.qos),
                 message,
@@ -345,7 +340,6 @@ impl Model {
                 let copy = Came { client, is_v5: session.terms.is_v5, publish: publish.clone() };
                 match (assign(&mut self.floats, &copy, &mut Vec::new()), found) {
                     (true, _) => self.forget_settled(&publish.payload),
-                    (false, None) if is_retained_late(&self.retained, session, publish) => {}
                     (false, Some(_)) => return Err("others were to come before it".to_owned()),
                     (false, None) => return Err("it was not due".to_owned()),
                 }
@@ -477,18 +471,6 @@ fn is_same(is_v5: bool, due: &Due, publish: &Publish) -> bool {
         && due.qos == publish.qos
         && due.retain == publish.retain
         && (due.may_be_repeated || !publish.duplicate)
-}
-
-/// Whether a copy came because of a subscription for which the broker was still looking.
-fn is_retained_late(retained: &BTreeMap<String, Message>, session: &Session, publish: &Publish) -> bool {
-    let Some(message) = str::from_utf8(&publish.topic).ok().and_then(|topic| retained.get(topic)) else { return false };
-    publish.retain
-        && session.asked.iter().any(|(filter, subscription)| {
-            let ids = sorted_ids([subscription].into_iter());
-            matches(filter, &message.topic)
-                && is_copy(session.terms.is_v5, message, &ids, publish)
-                && message.qos.min(subscription.qos) == publish.qos
-        })
 }
 
 fn is_for(float: &Float, copy: &Came) -> bool {

@@ -34,7 +34,7 @@ pub enum Progress {
         /// The message.
         sequence: u64,
     },
-    /// PUBREL has come: the identifier of the client's own QoS 2 PUBLISH is free.
+    /// PUBREL has come: the identifier of the client's own QoS 2 PUBLISH is free, whether it was known or not.
     InboundDone {
         /// The identifier.
         packet_id: PacketId,

@@ -26,6 +26,8 @@ pub struct Inbound<'p> {
     pub qos: QoS,
     /// Its identifier; present exactly when `qos` is above 0.
     pub packet_id: Option<PacketId>,
+    /// The client says that it may have sent the message before (3.3.1.1).
+    pub dup: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +110,7 @@ impl Session {
             expires_at: publish.properties.message_expiry_interval_s.map_or(Millis::NEVER, |s| now.plus_s(s)),
             qos: publish.qos,
             packet_id: publish.packet_id,
+            dup: publish.dup,
         }))
     }
 

@@ -130,13 +130,12 @@ impl Session {
             None => Err(ReasonCode::PacketIdentifierNotFound),
         };
         let reason = match released {
-            Ok(()) => {
-                self.record(|_| Progress::InboundDone { packet_id });
-                ReasonCode::Success
-            }
+            Ok(()) => ReasonCode::Success,
             Err(ReasonCode::PacketIdentifierNotFound) => ReasonCode::PacketIdentifierNotFound,
             Err(reason) => return Action::Close(reason),
         };
+        // Also of an identifier that is not known here: the client may use it for another message from now on.
+        self.record(|_| Progress::InboundDone { packet_id });
         self.free_ledger();
         encode_ack(PacketType::PubComp, packet_id, reason, self.settings.version, out.bytes_mut());
         Action::None

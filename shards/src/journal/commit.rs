@@ -4,10 +4,10 @@ use super::barrier::Count;
 use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
-use crate::wire::Wire;
 use ringtail_mqtt::time::Millis;
 use ringtail_storage::{CleanProgress, Commit, DiskFile, Reach, StorageError};
 use std::io;
+use std::sync::Arc;
 
 /// What the events of a shard's commits carry.
 pub(crate) struct CommitTokens;
@@ -17,6 +17,15 @@ impl CommitTokens {
     pub(crate) const WRITE: u64 = 0;
     /// A sync beside which writes go on.
     pub(crate) const SYNC: u64 = 1;
+}
+
+/// Where commits are written: the shard's wire, or a simulated disk.
+pub(crate) trait CommitWire {
+    /// Writes `bytes`, from the index on, at `position`; [`Event::Wrote`](crate::wire::Event::Wrote) says how many.
+    fn write(&mut self, file: Arc<DiskFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, token: u64);
+
+    /// Brings the file's bytes to disk; [`Event::Synced`](crate::wire::Event::Synced) says whether.
+    fn fsync(&mut self, file: Arc<DiskFile>, token: u64);
 }
 
 /// How often a full log is asked whether there is room again, milliseconds.
@@ -32,7 +41,7 @@ impl Journal {
         &mut self,
         now: Millis,
         retained: &mut SavedRetained,
-        wire: &mut Wire,
+        wire: &mut impl CommitWire,
         tell: impl FnMut(Count),
     ) -> bool {
         while let Some(finished) = self.jobs.take() {
@@ -76,7 +85,7 @@ impl Journal {
         }
     }
 
-    fn start_commit(&mut self, wire: &mut Wire) {
+    fn start_commit(&mut self, wire: &mut impl CommitWire) {
         let reach = if self.storage.sync == Sync::Always { Reach::Synced } else { Reach::Written };
         if let Some(commit) = self.log.commit_target(reach) {
             self.unsynced |= reach == Reach::Written;
@@ -86,7 +95,7 @@ impl Journal {
     }
 
     /// With `sync = "interval"`: a sync of what was written, when it is due.
-    fn start_sync(&mut self, now: Millis, wire: &mut Wire) {
+    fn start_sync(&mut self, now: Millis, wire: &mut impl CommitWire) {
         let due = self.storage.sync == Sync::Interval && self.unsynced && now >= self.sync_at;
         if !due || self.syncing.is_some() || self.failed {
             return;
@@ -118,7 +127,12 @@ impl Journal {
     }
 
     /// A write of a commit is over.
-    pub(crate) fn wrote(&mut self, result: io::Result<usize>, retained: &mut SavedRetained, wire: &mut Wire) {
+    pub(crate) fn wrote(
+        &mut self,
+        result: io::Result<usize>,
+        retained: &mut SavedRetained,
+        wire: &mut impl CommitWire,
+    ) {
         let Some(mut commit) = self.writing.take() else { return };
         match result {
             Ok(0) => self.committed(commit, Err(io::ErrorKind::WriteZero.into()), retained),
@@ -196,7 +210,7 @@ impl Journal {
     }
 }
 
-fn submit(commit: &Commit<DiskFile>, token: u64, wire: &mut Wire) {
+fn submit(commit: &Commit<DiskFile>, token: u64, wire: &mut impl CommitWire) {
     if commit.bytes().is_empty() {
         wire.fsync(commit.file(), token);
     } else {

@@ -6,7 +6,7 @@
 use super::pending::{Pending, What};
 use super::record::{self, SessionBody};
 use super::state::{Entry, MessageLog, SessionLog, Stage};
-use super::{BarrierId, Journal, Note, SavedRetained};
+use super::{Attempt, BarrierId, Exchange, Journal, Note, SavedRetained};
 use crate::routing::OptionBits;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
@@ -34,8 +34,9 @@ pub(crate) enum Fence {
 pub(crate) struct Refused;
 
 impl Journal {
-    /// A publication begins.
-    pub(crate) fn begin_publication(&mut self) {
+    /// A publication begins; with `attempt` it is a QoS 2 PUBLISH that may come again after a crash.
+    pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
+        self.begin_attempt(attempt);
         self.touched = false;
         self.refused = false;
     }
@@ -84,10 +85,16 @@ impl Journal {
             }
         }
         let entries = session.entries.iter().flat_map(|entry| entry.stage.records());
-        let places = session.subscriptions.values().chain(session.inbound.values()).filter_map(|at| *at);
-        entries.chain(places).chain(session.at).for_each(|at| self.log.release(at));
+        let places = session.subscriptions.values().filter_map(|at| *at);
+        let held = session.inbound.values().filter_map(|inbound| inbound.at);
+        entries.chain(places).chain(held).chain(session.at).for_each(|at| self.log.release(at));
         if session.at.is_some() {
             self.pending.push(Pending { what: What::SessionEnded, key, reserved: None });
+        }
+        for (packet_id, inbound) in &session.inbound {
+            // Its key names nobody else, so nobody waits for that.
+            let _ =
+                self.end_exchange(Exchange { home: self.shard, session: key, packet_id: *packet_id }, Some(inbound));
         }
     }
 
@@ -140,6 +147,7 @@ impl Journal {
             return self.log.unreserve(reserved);
         };
         self.touched = true;
+        self.current.note_delivered(key);
         if let Some(known) = self.state.messages.get_mut(&message) {
             known.uses += 1;
         }
@@ -225,15 +233,22 @@ impl Journal {
     }
 
     /// The client's own QoS 2 PUBLISH is taken. On disk that is only once the message is safe wherever it went: were it known
-    /// before, a client that repeats it after a crash would be told that all is well.
+    /// before, a client that repeats it after a crash would be told that all is well. Until then, what this shard delivered
+    /// of it is kept.
     pub(crate) fn hold_inbound(&mut self, key: u64, packet_id: PacketId) -> Result<(), Refused> {
         let reserved = self.reserve(size_of::<PacketId>())?;
+        let (number, sent_to) = (self.new_key(), self.take_sent_to());
         if let Some(session) = self.state.sessions.get_mut(&key) {
-            session.inbound.insert(packet_id, None);
+            let inbound = session.inbound.entry(packet_id).or_default();
+            inbound.held = true;
+            inbound.number = number;
+            inbound.elsewhere = inbound.elsewhere.union(sent_to);
+            inbound.groups = Vec::new();
             self.touched = true;
         }
-        let held = Pending { what: What::Held { packet_id }, key, reserved: Some(reserved) };
+        let held = Pending { what: What::Held { packet_id, number }, key, reserved: Some(reserved) };
         if self.barriers.waits_for_others() {
+            self.note_taken();
             self.barriers.ask_afterwards(held);
         } else {
             self.pending.push(held);
@@ -241,14 +256,23 @@ impl Journal {
         Ok(())
     }
 
-    /// The client's own QoS 2 PUBLISH turned out to be refused: what it repeats is a new message.
+    /// The client's own QoS 2 PUBLISH turned out to be refused on another shard: it will come again.
     pub(crate) fn forget_inbound(&mut self, key: u64, packet_id: PacketId) {
-        let _ = self.inbound_done(key, packet_id);
+        let Some(session) = self.state.sessions.get_mut(&key) else { return };
+        let Some(inbound) = session.inbound.get_mut(&packet_id) else { return };
+        inbound.held = false;
+        if let Some(at) = inbound.at.take() {
+            self.log.release(at);
+            self.pending.push(Pending { what: What::HeldDone { packet_id }, key, reserved: None });
+        }
     }
 
     fn inbound_done(&mut self, key: u64, packet_id: PacketId) -> Fence {
         let Some(session) = self.state.sessions.get_mut(&key) else { return Fence::No };
-        let Some(Some(at)) = session.inbound.remove(&packet_id) else { return Fence::No };
+        let Some(inbound) = session.inbound.remove(&packet_id) else { return Fence::No };
+        let exchange = Exchange { home: self.shard, session: key, packet_id };
+        let fence = self.end_exchange(exchange, Some(&inbound));
+        let Some(at) = inbound.at else { return fence };
         self.log.release(at);
         self.pending.push(Pending { what: What::HeldDone { packet_id }, key, reserved: None });
         // After PUBCOMP the client uses the identifier for a new message.
@@ -324,7 +348,7 @@ impl Journal {
         message.at.into_iter().for_each(|at| self.log.release(at));
     }
 
-    fn reserve(&mut self, body_bytes: usize) -> Result<Reserved, Refused> {
+    pub(super) fn reserve(&mut self, body_bytes: usize) -> Result<Reserved, Refused> {
         if self.failed {
             return Err(Refused);
         }

@@ -1,8 +1,10 @@
 //! The data folder: opened for so many shards, whatever number it was written with, and read and written as a whole.
 
+use super::exchange::{Exchange, TAKEN_MAX};
 use super::record::{self, QueuedBody, SessionBody, WillBody, kind};
 use super::recover::{Replay, Restored};
 use super::state::State;
+use crate::ShardId;
 use crate::config::{Storage, Sync};
 use crate::home::Homes;
 use ringtail_mqtt::message::Message;
@@ -70,6 +72,19 @@ pub struct KeptSession {
     pub messages: Vec<KeptMessage>,
     /// Identifiers of the client's own QoS 2 PUBLISHes that it has not released.
     pub inbound: Vec<PacketId>,
+    /// Its own QoS 2 PUBLISHes that some subscribers have and others may lack, so that the client will send them again.
+    pub in_doubt: Vec<KeptExchange>,
+}
+
+/// A client's own QoS 2 PUBLISH that a crash has interrupted: who is to be passed over when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptExchange {
+    /// The client's identifier.
+    pub packet_id: PacketId,
+    /// Client Identifiers of the sessions that have the message.
+    pub sessions: Vec<Box<str>>,
+    /// Shared subscriptions that have it, by a hash that is always the same.
+    pub groups: Vec<u64>,
 }
 
 /// A will.
@@ -206,28 +221,64 @@ pub fn write_contents(dir: &Path, shards: u32, storage: &Storage, contents: &Con
 
 fn contents_of(folder: &DataFolder, layout: Layout) -> Result<Contents, FolderError> {
     let mut contents = Contents::default();
+    let (mut publishers, mut taken) = (HashMap::new(), Vec::new());
     for shard in 0..layout.shards {
-        let of_shard = read_shard(&folder.shard_dir(layout, shard))?;
-        contents.sessions.extend(of_shard.sessions);
-        contents.retained.extend(of_shard.retained);
+        let (state, restored) = read_log(&folder.shard_dir(layout, shard))?;
+        let mut client_ids = HashMap::new();
+        for (key, session) in restored.sessions {
+            client_ids.insert(key, session.client_id.clone());
+            publishers.insert((shard, key), contents.sessions.len());
+            contents.sessions.push(session);
+        }
+        contents.retained.extend(restored.retained.into_iter().map(|(message, _)| message));
+        for (exchange, found) in state.taken {
+            let sessions = found.sessions.iter().filter_map(|key| client_ids.get(key).cloned()).collect();
+            let kept = KeptExchange { packet_id: exchange.packet_id, sessions, groups: found.groups };
+            taken.push(((u32::from(exchange.home), exchange.session), kept));
+        }
+    }
+    for (publisher, kept) in taken {
+        if let Some(session) = publishers.get(&publisher).and_then(|index| contents.sessions.get_mut(*index)) {
+            session.add_doubt(kept);
+        }
     }
     Ok(contents)
 }
 
-/// Everything that the log of one shard holds, whose folder is `dir`.
+impl KeptSession {
+    /// A shard has taken one of the client's PUBLISHes. What is held is in no doubt.
+    fn add_doubt(&mut self, kept: KeptExchange) {
+        if self.inbound.contains(&kept.packet_id) {
+            return;
+        }
+        match self.in_doubt.iter_mut().find(|known| known.packet_id == kept.packet_id) {
+            Some(known) => {
+                known.sessions.extend(kept.sessions);
+                known.groups.extend(kept.groups);
+            }
+            None => self.in_doubt.push(kept),
+        }
+    }
+}
+
+/// What the log of one shard holds of sessions and retained messages, whose folder is `dir`.
 ///
 /// # Errors
 /// [`FolderError`].
 pub fn read_shard(dir: &Path) -> Result<Contents, FolderError> {
-    let disk = Disk::open(dir, Access::Read)?;
-    let mut replay = Replay::default();
-    tools::replay(&disk, |record| replay.take(&record, drop))?;
-    known(&replay, dir)?;
-    let (_, restored) = replay.finish(drop);
+    let (_, restored) = read_log(dir)?;
     Ok(Contents {
         sessions: restored.sessions.into_iter().map(|(_, session)| session).collect(),
         retained: restored.retained.into_iter().map(|(message, _)| message).collect(),
     })
+}
+
+fn read_log(dir: &Path) -> Result<(State, Restored), FolderError> {
+    let disk = Disk::open(dir, Access::Read)?;
+    let mut replay = Replay::default();
+    tools::replay(&disk, |record| replay.take(&record, drop))?;
+    known(&replay, dir)?;
+    Ok(replay.finish(drop))
 }
 
 fn known(replay: &Replay, dir: &Path) -> Result<(), FolderError> {
@@ -242,14 +293,14 @@ fn write_layout(
 ) -> Result<Layout, FolderError> {
     let layout = folder.next_layout(shards);
     let homes = Homes::new(shards as u8);
+    let keys = session_keys(&contents.sessions, homes);
     for shard in 0..shards {
         let mut writer = Writer::open(&folder.shard_dir(layout, shard), storage)?;
         let own = |name: &str| u32::from(homes.of(name)) == shard;
-        contents
-            .sessions
-            .iter()
-            .filter(|session| own(&session.client_id))
-            .try_for_each(|session| writer.session(session))?;
+        let sessions = || contents.sessions.iter().filter(|session| own(&session.client_id));
+        writer.key = sessions().count() as u64;
+        sessions().zip(1..).try_for_each(|(session, key)| writer.session(key, session))?;
+        write_in_doubt(&mut writer, &contents.sessions, &keys, own)?;
         let retained = contents.retained.iter().filter(|message| own(message.topic_name()));
         retained.into_iter().try_for_each(|message| writer.message(kind::RETAINED, 0, message))?;
         writer.log.close()?;
@@ -258,9 +309,44 @@ fn write_layout(
     Ok(layout)
 }
 
+/// Writes what the shard whose names are its `own` has taken of exchanges that are in doubt.
+fn write_in_doubt(
+    writer: &mut Writer,
+    sessions: &[KeptSession],
+    keys: &HashMap<&str, (ShardId, u64)>,
+    own: impl Fn(&str) -> bool,
+) -> Result<(), FolderError> {
+    for publisher in sessions.iter().filter(|session| !session.in_doubt.is_empty()) {
+        let Some((home, session)) = keys.get(&*publisher.client_id).copied() else { continue };
+        for kept in &publisher.in_doubt {
+            let exchange = Exchange { home, session, packet_id: kept.packet_id };
+            let here = kept.sessions.iter().filter(|client_id| own(client_id));
+            let mut takers: Vec<u64> =
+                here.filter_map(|client_id| keys.get(&**client_id)).map(|(_, key)| *key).collect();
+            takers.sort_unstable();
+            let groups = if own(&publisher.client_id) { &kept.groups[..] } else { &[] };
+            writer.taken(&exchange, &takers, groups)?;
+        }
+    }
+    Ok(())
+}
+
+/// The shard and the key that each session gets: keys are given in order.
+fn session_keys(sessions: &[KeptSession], homes: Homes) -> HashMap<&str, (ShardId, u64)> {
+    let mut counts = HashMap::new();
+    let mut key = |session: &KeptSession| {
+        let home = homes.of(&session.client_id);
+        let count = counts.entry(home).or_insert(0);
+        *count += 1;
+        (home, *count)
+    };
+    sessions.iter().map(|session| (&*session.client_id, key(session))).collect()
+}
+
 /// A log that is written from nothing.
 struct Writer {
     log: Log<Disk>,
+    /// The last key that was given.
     key: u64,
     /// Messages that were written, by their place in memory.
     messages: HashMap<*const Message, u64>,
@@ -286,9 +372,17 @@ impl Writer {
         self.append(kind, key, &[&head, shown.topic_name.as_bytes(), shown.properties, shown.payload])
     }
 
-    fn session(&mut self, session: &KeptSession) -> Result<(), FolderError> {
-        self.key += 1;
-        let key = self.key;
+    fn taken(&mut self, exchange: &Exchange, sessions: &[u64], groups: &[u64]) -> Result<(), FolderError> {
+        for sessions in sessions.chunks(TAKEN_MAX) {
+            self.append(kind::TAKEN, 0, &[&record::taken(exchange, sessions, &[])])?;
+        }
+        for groups in groups.chunks(TAKEN_MAX) {
+            self.append(kind::TAKEN, 0, &[&record::taken(exchange, &[], groups)])?;
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, key: u64, session: &KeptSession) -> Result<(), FolderError> {
         let will = session.will.as_ref().map(|will| WillBody {
             delay_s: will.delay_s,
             message_expiry_s: will.message_expiry_s,

@@ -7,7 +7,7 @@
 //!                                                                       barriers open, acknowledgements leave
 //! ```
 //!
-//! - [`events`]: what happened to a session or a retained message.
+//! - [`events`]: what happened to a session or a retained message; [`exchange`]: to a QoS 2 PUBLISH on several shards.
 //! - [`pending`]: from there to records, when a commit begins.
 //! - [`barrier`]: what must be safe before something may be sent.
 //! - [`recover`] and [`folder`]: back from records to sessions, and to another number of shards.
@@ -18,6 +18,7 @@
 mod barrier;
 mod commit;
 mod events;
+mod exchange;
 mod folder;
 mod jobs;
 #[cfg(test)]
@@ -28,18 +29,22 @@ mod recover;
 mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
+pub(crate) use commit::CommitWire;
 pub(crate) use events::Fence;
+pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
-    Contents, FolderError, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents, read_shard,
-    write_contents,
+    Contents, FolderError, KeptExchange, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents,
+    read_shard, write_contents,
 };
 pub(crate) use folder::{ShardFolder, open_folder};
 pub use record::kind_name;
 pub(crate) use record::{SessionBody, WillBody};
 pub(crate) use recover::Restored;
 
+use crate::ShardId;
 use crate::config::Storage;
 use crate::routing::Retained;
+use crate::shard::Tag;
 use crate::wire::Bell;
 use barrier::Barriers;
 use jobs::Jobs;
@@ -49,9 +54,11 @@ use ringtail_storage::{Commit, Disk, DiskFile, Log, LogStats, RecordRef};
 use state::State;
 use std::path::Path;
 
-/// What the journal notes about a retained message.
+/// What is noted about a retained message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
+    /// Which of those published it is.
+    pub(crate) tag: Tag,
     at: Option<RecordRef>,
     /// The number of the pending write that holds, or 0.
     pending: u64,
@@ -69,6 +76,7 @@ pub(crate) type SavedRetained = Retained<Note>;
 
 /// The journal of one shard.
 pub(crate) struct Journal {
+    shard: ShardId,
     log: Log<Disk>,
     storage: Storage,
     state: State,
@@ -85,6 +93,10 @@ pub(crate) struct Journal {
     touched: bool,
     /// The publication under way could not be kept for somebody.
     refused: bool,
+    /// The QoS 2 PUBLISH of a durable session that is being delivered.
+    current: exchange::Current,
+    /// What other shards are to be told to forget.
+    forgotten: Vec<(ShardId, Exchange)>,
     pub(crate) barriers: Barriers,
     jobs: Jobs,
     writing: Option<Commit<DiskFile>>,
@@ -122,6 +134,7 @@ impl Journal {
             tracing::info!(shard, "{} ends at byte {}: {}", torn.path.display(), torn.byte, torn.what);
         }
         let journal = Self {
+            shard: shard as ShardId,
             next_key: log.next_seq().max(key_max),
             log,
             storage,
@@ -132,6 +145,8 @@ impl Journal {
             message: None,
             touched: false,
             refused: false,
+            current: exchange::Current::default(),
+            forgotten: Vec::new(),
             barriers: Barriers::new(shards),
             jobs: Jobs::start(shard, bell).map_err(FolderError::Thread)?,
             writing: None,
@@ -161,6 +176,16 @@ impl Journal {
     /// Durable sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.state.sessions.len()
+    }
+
+    /// Nothing is kept, waits to be written or is waited for.
+    #[cfg(test)]
+    pub(crate) fn check_empty(&self) {
+        assert!(self.state.sessions.is_empty() && self.state.messages.is_empty() && self.state.taken.is_empty());
+        assert!(self.forgotten.is_empty());
+        assert!(self.pending.is_empty() && self.writing.is_none() && self.syncing.is_none());
+        assert!(!self.barriers.wait_for_log() && !self.barriers.waits_for_others());
+        assert_eq!(self.log.stats().live_bytes, 0);
     }
 
     fn new_key(&mut self) -> u64 {

@@ -2,7 +2,7 @@
 //! nothing else, also when the log has been cleaned in between.
 
 use super::state::Holder;
-use super::{Journal, Restored, SavedRetained};
+use super::{Attempt, Exchange, Journal, Restored, SavedRetained};
 use crate::config::{Storage, Sync};
 use crate::routing::{OptionBits, Retained};
 use crate::wire::{Bell, Wire, WireConfig};
@@ -30,6 +30,8 @@ enum Step {
     Done(usize, usize),
     Held(usize, u16),
     HeldDone(usize, u16),
+    Taken(u16, u64, bool),
+    Forget(u16),
     Retain(u8, u16),
     Clear(u8),
     Commit,
@@ -50,6 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (session.clone(), 0..4usize).prop_map(|(s, n)| Step::Done(s, n)),
         2 => (session.clone(), 1..5u16).prop_map(|(s, id)| Step::Held(s, id)),
         2 => (session, 1..5u16).prop_map(|(s, id)| Step::HeldDone(s, id)),
+        3 => (1..4u16, 0..9u64, any::<bool>()).prop_map(|(id, who, dup)| Step::Taken(id, who, dup)),
+        1 => (1..4u16).prop_map(Step::Forget),
         3 => (0..4u8, 1..600u16).prop_map(|(t, bytes)| Step::Retain(t, bytes)),
         1 => (0..4u8).prop_map(Step::Clear),
         4 => Just(Step::Commit),
@@ -78,6 +82,13 @@ struct Session {
 struct Kept {
     sessions: BTreeMap<String, Session>,
     retained: BTreeMap<String, Vec<u8>>,
+    /// By the identifier of another shard's client: the sessions and the shared subscriptions that have its message.
+    taken: BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)>,
+}
+
+/// A PUBLISH of a client of another shard.
+fn exchange(id: u16) -> Exchange {
+    Exchange { home: 1, session: 7, packet_id: PacketId::new(id).unwrap() }
 }
 
 struct Rig<'a> {
@@ -162,6 +173,11 @@ impl<'a> Rig<'a> {
                 let packet_id = PacketId::new(id).unwrap();
                 let _ = self.journal.progress(self.keys[s], Progress::InboundDone { packet_id });
             }
+            Step::Taken(id, who, dup) => self.taken(id, who, dup),
+            Step::Forget(id) => {
+                self.journal.forget_taken(&exchange(id));
+                self.kept.taken.remove(&id);
+            }
             Step::Retain(t, bytes) => self.retain(&format!("kept/{t}"), bytes),
             Step::Clear(t) => {
                 let topic = format!("kept/{t}");
@@ -184,6 +200,28 @@ impl<'a> Rig<'a> {
         }
     }
 
+    /// An attempt of another shard's client to publish reaches a session and a shared subscription, if they lack it.
+    fn taken(&mut self, id: u16, who: u64, dup: bool) {
+        self.published += 1;
+        self.journal.begin_publication(Some(Attempt::new(exchange(id), self.published, dup)));
+        if !dup {
+            self.kept.taken.remove(&id);
+        }
+        let (sessions, groups) = self.kept.taken.entry(id).or_default();
+        assert_eq!(self.journal.has_message(who), sessions.contains(&who));
+        if sessions.insert(who) {
+            self.journal.current.note_delivered(who);
+        }
+        assert_eq!(self.journal.group_has_message(|| who), groups.contains(&who));
+        if groups.insert(who) {
+            self.journal.deliver_to_group(Some(who));
+            self.journal.current.note_delivered(who);
+            self.journal.deliver_to_group(None);
+        }
+        self.journal.note_taken();
+        self.journal.end_attempt();
+    }
+
     fn payload(&mut self, bytes: u16) -> Vec<u8> {
         self.published += 1;
         let mut payload = vec![b'.'; usize::from(bytes)];
@@ -195,7 +233,7 @@ impl<'a> Rig<'a> {
         let payload = self.payload(bytes);
         let shared = Rc::new(message("topic", &payload));
         let qos = if two { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-        self.journal.begin_publication();
+        self.journal.begin_publication(None);
         for s in (0..SESSIONS).filter(|s| who >> s & 1 == 1) {
             if self.keys[s] == 0 {
                 continue;
@@ -254,7 +292,7 @@ impl<'a> Rig<'a> {
         let Self { dir, bell, journal, keys: _, sequences, ids, kept, published, .. } = self;
         drop(journal);
         let (journal, restored) = open(dir, bell.clone());
-        assert_eq!(shown(&restored), kept);
+        assert_eq!(Kept { taken: shown_taken(&journal), ..shown(&restored) }, kept);
         let mut keys = [0; SESSIONS];
         for (key, session) in &restored.sessions {
             keys[usize::from(session.client_id.as_bytes()[1] - b'0')] = *key;
@@ -265,6 +303,16 @@ impl<'a> Rig<'a> {
         }
         Self { dir, bell, journal, retained, keys, sequences, ids, kept, published }
     }
+}
+
+fn shown_taken(journal: &Journal) -> BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)> {
+    let taken = journal.state.taken.iter();
+    let shown = taken.map(|(exchange, taken)| {
+        assert!(taken.sessions.is_sorted_by(|a, b| a < b), "each stands once");
+        let (sessions, groups) = (taken.sessions.iter().copied(), taken.groups.iter().copied());
+        (exchange.packet_id.get(), (sessions.collect(), groups.collect()))
+    });
+    shown.collect()
 }
 
 fn shown(restored: &Restored) -> Kept {

@@ -5,7 +5,7 @@
 
 use super::record::{self, QueuedBody, kind};
 use super::state::{MessageLog, Stage};
-use super::{Journal, SavedRetained};
+use super::{Exchange, Journal, SavedRetained};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, QoS};
 use ringtail_storage::{AppendError, Kind, RecordRef, Reserved};
@@ -47,6 +47,8 @@ pub(super) enum What {
     Done,
     Held {
         packet_id: PacketId,
+        /// Holds if the identifier's attempt has the same.
+        number: u64,
     },
     HeldDone {
         packet_id: PacketId,
@@ -59,6 +61,15 @@ pub(super) enum What {
     Cleared {
         topic_name: Box<str>,
     },
+    Taken {
+        exchange: Exchange,
+        /// Holds if what is taken has the same.
+        number: u64,
+        body: Box<[u8]>,
+    },
+    Forgotten {
+        exchange: Exchange,
+    },
 }
 
 /// Messages that one record says are done: 32 KiB, which fits the smallest segment.
@@ -69,6 +80,7 @@ impl Journal {
     /// log refuses stays pending, and everything behind it, so that the order holds.
     pub(super) fn write_pending(&mut self, mut retained: Option<&mut SavedRetained>) {
         let mut refused = false;
+        self.log.keep_together();
         let mut pending = std::mem::take(&mut self.pending).into_iter();
         for mut item in pending.by_ref() {
             if retained.is_none() && matches!(item.what, What::Retained { .. }) {
@@ -130,15 +142,7 @@ impl Journal {
             What::Sent { sequence } => self.write_sent(key, *sequence)?,
             What::Released { sequence } => self.write_released(key, *sequence)?,
             What::Done => self.write_done(key)?,
-            What::Held { packet_id } => {
-                let inbound = self.state.sessions.get(&key).map(|session| &session.inbound);
-                if inbound.is_some_and(|inbound| inbound.get(packet_id) == Some(&None)) {
-                    let at = self.append(reserved, kind::HELD, key, &[&packet_id.get().to_le_bytes()])?;
-                    if let Some(session) = self.state.sessions.get_mut(&key) {
-                        session.inbound.insert(*packet_id, Some(at));
-                    }
-                }
-            }
+            What::Held { packet_id, number } => self.write_held(key, *packet_id, *number, reserved)?,
             What::HeldDone { packet_id } => {
                 self.tombstone(kind::HELD_DONE, key, &[&packet_id.get().to_le_bytes()])?;
             }
@@ -148,6 +152,13 @@ impl Journal {
                 }
             }
             What::Cleared { topic_name } => self.tombstone(kind::CLEARED, 0, &[topic_name.as_bytes()])?,
+            What::Taken { exchange, number, body } => {
+                if self.state.taken.get(exchange).is_some_and(|taken| taken.number == *number) {
+                    let at = self.append(reserved, kind::TAKEN, 0, &[body])?;
+                    self.state.taken.entry(*exchange).or_default().at.push(at);
+                }
+            }
+            What::Forgotten { exchange } => self.tombstone(kind::FORGOTTEN, 0, &[&record::exchange(exchange)])?,
         }
         Ok(())
     }
@@ -208,6 +219,27 @@ impl Journal {
         };
         *at = Some(appended?.at);
         *unwritten = None;
+        Ok(())
+    }
+
+    fn write_held(
+        &mut self,
+        key: u64,
+        packet_id: PacketId,
+        number: u64,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<(), AppendError> {
+        let inbound = self.state.sessions.get(&key).and_then(|session| session.inbound.get(&packet_id));
+        if !inbound.is_some_and(|inbound| inbound.held && inbound.number == number && inbound.at.is_none()) {
+            return Ok(());
+        }
+        let at = self.append(reserved, kind::HELD, key, &[&packet_id.get().to_le_bytes()])?;
+        let session = self.state.sessions.get_mut(&key);
+        if let Some(inbound) = session.and_then(|session| session.inbound.get_mut(&packet_id)) {
+            inbound.at = Some(at);
+        }
+        // What this shard has taken of the exchange is said by this as well.
+        self.forget_taken(&Exchange { home: self.shard, session: key, packet_id });
         Ok(())
     }
 

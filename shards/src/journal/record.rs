@@ -4,6 +4,7 @@
 //! writes slices. Numbers are little-endian. A body that does not read as its kind says is no record of ours, and whoever
 //! reads it must refuse it rather than guess.
 
+use super::Exchange;
 use crate::routing::OptionBits;
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS};
@@ -40,6 +41,10 @@ pub(crate) mod kind {
     pub(crate) const RETAINED: Kind = Kind::of::<12>();
     /// Tombstone of the retained message of a topic. Key: 0.
     pub(crate) const CLEARED: Kind = Kind::of::<13>();
+    /// Sessions and shared subscriptions here have the message of a client's QoS 2 PUBLISH. Key: 0.
+    pub(crate) const TAKEN: Kind = Kind::of::<14>();
+    /// Tombstone of all [`TAKEN`] of a PUBLISH. Key: 0.
+    pub(crate) const FORGOTTEN: Kind = Kind::of::<15>();
 }
 
 /// What a record is, in a word or two, for tools; `None` for one that this program does not write.
@@ -59,6 +64,8 @@ pub fn kind_name(record: &Record<'_>) -> Option<&'static str> {
         Body::HeldDone { .. } => "held done",
         Body::Retained(_) => "retained",
         Body::Cleared { .. } => "cleared",
+        Body::Taken { .. } => "taken",
+        Body::Forgotten(_) => "forgotten",
     })
 }
 
@@ -78,6 +85,8 @@ pub(crate) enum Body<'a> {
     HeldDone { packet_id: PacketId },
     Retained(MessageRef<'a>),
     Cleared { topic_name: &'a str },
+    Taken { exchange: Exchange, sessions: Vec<u64>, groups: Vec<u64> },
+    Forgotten(Exchange),
 }
 
 /// A session, without its subscriptions and messages.
@@ -182,6 +191,23 @@ pub(crate) fn numbered(sequence: u64, packet_id: PacketId) -> [u8; 10] {
     body
 }
 
+/// The body of [`kind::FORGOTTEN`], and the head of [`kind::TAKEN`].
+pub(crate) fn exchange(exchange: &Exchange) -> [u8; 11] {
+    let mut body = [0; 11];
+    body[..8].copy_from_slice(&exchange.session.to_le_bytes());
+    body[8] = exchange.home;
+    body[9..].copy_from_slice(&exchange.packet_id.get().to_le_bytes());
+    body
+}
+
+/// The body of [`kind::TAKEN`]. Both lists are short enough for a record.
+pub(crate) fn taken(of: &Exchange, sessions: &[u64], groups: &[u64]) -> Box<[u8]> {
+    let mut out = exchange(of).to_vec();
+    out.extend_from_slice(&(sessions.len() as u32).to_le_bytes());
+    sessions.iter().chain(groups).for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+    out.into_boxed_slice()
+}
+
 /// Reads a body; `None` when it is none of its kind.
 pub(crate) fn read(kind: Kind, body: &[u8]) -> Option<Body<'_>> {
     let mut rest = Reader(body);
@@ -202,6 +228,12 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Option<Body<'_>> {
         kind::HELD_DONE => Body::HeldDone { packet_id: rest.packet_id()? },
         kind::RETAINED => Body::Retained(rest.message()?),
         kind::CLEARED => Body::Cleared { topic_name: rest.text_to_end()? },
+        kind::TAKEN => {
+            let (exchange, sessions) = (rest.exchange()?, rest.u32()? as usize);
+            let sessions = Reader(rest.take(sessions.checked_mul(size_of::<u64>())?)?).numbers()?;
+            Body::Taken { exchange, sessions, groups: rest.numbers()? }
+        }
+        kind::FORGOTTEN => Body::Forgotten(rest.exchange()?),
         _ => return None,
     };
     rest.0.is_empty().then_some(read)
@@ -251,6 +283,10 @@ impl<'a> Reader<'a> {
             numbers.push(self.u64()?);
         }
         Some(numbers)
+    }
+
+    fn exchange(&mut self) -> Option<Exchange> {
+        Some(Exchange { session: self.u64()?, home: self.u8()?, packet_id: self.packet_id()? })
     }
 
     /// A message, to the end.

@@ -4,6 +4,7 @@
 //! place, and one that was moved comes after others that it was written before. Nothing here depends on the order of records
 //! of different kinds; of two records for the same thing, the one with the higher number holds.
 
+use super::exchange::{Exchange, Inbound, Taken};
 use super::folder::{KeptMessage, KeptSession, KeptSubscription, KeptWill};
 use super::record::{self, Body, QueuedBody, SessionBody};
 use super::state::{Entry, MessageLog, SessionLog, Stage, State};
@@ -27,6 +28,7 @@ pub(super) struct Replay {
     sessions: HashMap<u64, FoundSession>,
     messages: HashMap<u64, (Place, Rc<Message>)>,
     retained: HashMap<Box<str>, (Place, Rc<Message>)>,
+    taken: HashMap<Exchange, Vec<FoundTaken>>,
     key_max: u64,
     /// The first record that is none of ours.
     unreadable: Option<Offset>,
@@ -45,6 +47,13 @@ struct FoundEntry {
     queued: Option<(Place, QueuedBody)>,
     sent: Option<(Place, PacketId)>,
     released: Option<(Place, PacketId)>,
+}
+
+/// A record of what an exchange has brought.
+struct FoundTaken {
+    place: Place,
+    sessions: Vec<u64>,
+    groups: Vec<u64>,
 }
 
 /// What a shard begins with.
@@ -75,6 +84,18 @@ impl Replay {
             }
             Body::Cleared { topic_name } => {
                 self.retained.remove(topic_name).into_iter().for_each(|(before, _)| release(before.at));
+            }
+            Body::Taken { exchange, sessions, groups } => {
+                // Nobody may get a key that an exchange names, so as not to be taken for its owner.
+                self.key_max = sessions.iter().copied().fold(self.key_max, u64::max);
+                let found = self.taken.entry(exchange).or_default();
+                found
+                    .extract_if(.., |before| before.place.seq == place.seq)
+                    .for_each(|before| release(before.place.at));
+                found.push(FoundTaken { place, sessions, groups });
+            }
+            Body::Forgotten(exchange) => {
+                self.taken.remove(&exchange).into_iter().flatten().for_each(|before| release(before.place.at));
             }
             Body::SessionEnded => {
                 self.sessions
@@ -114,6 +135,7 @@ impl Replay {
                 release(place.at);
             }
         }
+        state.taken = self.taken.into_iter().map(|(exchange, found)| (exchange, taken(found))).collect();
         restored.retained = self.retained.into_values().map(|(place, message)| (message, place.at)).collect();
         (state, restored)
     }
@@ -161,7 +183,12 @@ impl FoundSession {
             Body::HeldDone { packet_id } => {
                 self.inbound.remove(&packet_id).into_iter().for_each(|before| release(before.at));
             }
-            Body::SessionEnded | Body::Message(_) | Body::Retained(_) | Body::Cleared { .. } => {}
+            Body::SessionEnded
+            | Body::Message(_)
+            | Body::Retained(_)
+            | Body::Cleared { .. }
+            | Body::Taken { .. }
+            | Body::Forgotten(_) => {}
         }
     }
 
@@ -217,7 +244,8 @@ impl FoundSession {
             kept.messages.append(&mut waiting);
             kept.inbound.extend(self.inbound.keys());
         }
-        log.inbound = self.inbound.into_iter().map(|(packet_id, place)| (packet_id, Some(place.at))).collect();
+        let held = |place: Place| Inbound { held: true, at: Some(place.at), ..Inbound::default() };
+        log.inbound = self.inbound.into_iter().map(|(packet_id, place)| (packet_id, held(place))).collect();
         (log, kept)
     }
 }
@@ -261,6 +289,17 @@ fn keep<T>(slot: &mut Option<(Place, T)>, place: Place, value: T, mut release: i
     }
 }
 
+fn taken(found: Vec<FoundTaken>) -> Taken {
+    let mut taken = Taken::default();
+    for FoundTaken { place, sessions, groups } in found {
+        taken.at.push(place.at);
+        taken.sessions.extend(sessions);
+        taken.groups.extend(groups);
+    }
+    taken.sessions.sort_unstable();
+    taken
+}
+
 fn kept_session(body: &SessionBody<'_>) -> KeptSession {
     KeptSession {
         client_id: body.client_id.into(),
@@ -275,5 +314,6 @@ fn kept_session(body: &SessionBody<'_>) -> KeptSession {
         subscriptions: Vec::new(),
         messages: Vec::new(),
         inbound: Vec::new(),
+        in_doubt: Vec::new(),
     }
 }

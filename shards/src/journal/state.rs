@@ -2,6 +2,7 @@
 //!
 //! It keeps no content that the session does not keep as well, only places.
 
+use super::exchange::{Exchange, Inbound, Taken};
 use super::record::{self, Body};
 use super::{Note, SavedRetained};
 use ringtail_mqtt::message::Message;
@@ -16,6 +17,8 @@ use std::rc::Rc;
 pub(super) struct State {
     pub sessions: HashMap<u64, SessionLog>,
     pub messages: HashMap<u64, MessageLog>,
+    /// QoS 2 PUBLISHes whose message came here and may come again.
+    pub taken: HashMap<Exchange, Taken>,
 }
 
 /// A session's records.
@@ -26,7 +29,7 @@ pub(super) struct SessionLog {
     pub subscriptions: HashMap<Box<str>, Option<RecordRef>>,
     /// Ascending by sequence number.
     pub entries: VecDeque<Entry>,
-    pub inbound: HashMap<PacketId, Option<RecordRef>>,
+    pub inbound: HashMap<PacketId, Inbound>,
     /// Sequence numbers that the log must learn to be done.
     pub done: Vec<u64>,
     /// What was appended on the session's behalf, and the client must not be told before it is safe, lies behind this.
@@ -130,11 +133,14 @@ impl Holder<'_> {
             let (_, Note { at, .. }) = self.retained.note_mut(message.topic_name)?;
             return at.as_mut();
         }
+        if let Body::Taken { exchange, .. } = body {
+            return self.state.taken.get_mut(&exchange)?.at.iter_mut().find(|at| **at == record.at);
+        }
         let session = self.state.sessions.get_mut(&record.key)?;
         match body {
             Body::Session(_) => session.at.as_mut(),
             Body::Subscribed { filter, .. } => session.subscriptions.get_mut(filter)?.as_mut(),
-            Body::Held { packet_id } => session.inbound.get_mut(&packet_id)?.as_mut(),
+            Body::Held { packet_id } => session.inbound.get_mut(&packet_id)?.at.as_mut(),
             Body::Queued(queued) => match &mut session.entry_mut(queued.sequence)?.stage {
                 Stage::Queued { queued } | Stage::Sent { queued, .. } => Some(queued),
                 _ => None,

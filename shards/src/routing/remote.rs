@@ -75,6 +75,7 @@ impl Fingerprint {
 /// The members of one shared subscription, by shard.
 pub struct GroupShards {
     name: Box<str>,
+    filter: Box<str>,
     key: u64,
     strategy: Strategy,
     members: Vec<Members>,
@@ -225,7 +226,7 @@ impl Remote {
         let Some(groups) = self.groups.get_mut(id) else { return };
         let place = groups.iter().position(|known| *known.name == *group).unwrap_or_else(|| {
             let key = self.seed.hash_group(group, filter);
-            groups.push(GroupShards::new(group, key, self.strategy));
+            groups.push(GroupShards::new((group, filter), key, self.strategy));
             groups.len() - 1
         });
         groups[place].set(members);
@@ -239,14 +240,20 @@ impl Remote {
 }
 
 impl GroupShards {
-    fn new(name: &str, key: u64, strategy: Strategy) -> Self {
-        Self { name: name.into(), key, strategy, members: Vec::new(), turn: 0, last: None }
+    fn new((name, filter): (&str, &str), key: u64, strategy: Strategy) -> Self {
+        Self { name: name.into(), filter: filter.into(), key, strategy, members: Vec::new(), turn: 0, last: None }
     }
 
     /// The Share Name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The filter, without `$share/` and the Share Name.
+    #[must_use]
+    pub fn filter(&self) -> &str {
+        &self.filter
     }
 
     /// What names the group on its members' shards: [`Shared::by_key`](super::Shared::by_key).

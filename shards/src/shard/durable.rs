@@ -1,46 +1,27 @@
 //! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
 
-use crate::ShardId;
-use crate::journal::{Count, Journal, KeptSession, Lane, Restored, SessionBody, WillBody};
+use crate::journal::{
+    Attempt, CommitWire, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, SessionBody, TakenBefore,
+    WillBody,
+};
 use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
 use crate::shard::inbound::Flow;
 use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::sessions::{Membership, SessionEntry};
-use crate::shard::{Core, Shard};
-use crate::wire::Wire;
+use crate::shard::{Core, Shard, Tag};
+use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{DetachCause, Progress, RestoredMessage, Session};
+use ringtail_mqtt::session::{DetachCause, Inbound, Progress, RestoredMessage, Session};
 use ringtail_mqtt::time::Millis;
 use ringtail_mqtt::topic::Filter;
 use std::io;
 use std::rc::Rc;
 
 impl Shard {
-    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
-    pub(crate) fn end_turn(&mut self) {
-        let Self { core, wire, .. } = self;
-        let Core { local, retained, .. } = core;
-        let Some(journal) = &mut local.journal else { return };
-        let mut safe = Vec::new();
-        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
-        // Before anything is flushed: nothing that waited for the log may leave.
-        if let Some(taken) = journal.take_failure() {
-            core.refuse_all_held_back();
-            core.tell_all(|| Mail::LogFailed);
-            safe.extend(taken);
-        }
-        for (shard, lane, count) in safe {
-            core.post(shard, Mail::Safe(lane, count));
-        }
-        if opened {
-            core.local.release_held_back();
-        }
-    }
-
     /// Brings everything to disk.
     pub(crate) fn close_journal(&mut self) -> io::Result<()> {
         let Core { local, retained, .. } = &mut self.core;
@@ -48,9 +29,38 @@ impl Shard {
     }
 }
 
+/// What a shard brought back from its log that the others must know before the first client comes.
+#[derive(Default)]
+pub(crate) struct Known {
+    announcements: Vec<Announcement>,
+    durable: bool,
+    taken: Vec<TakenBefore>,
+}
+
 impl Core {
+    /// The end of a turn: what it left goes to disk, and what has become safe may be said.
+    pub(crate) fn end_turn(&mut self, wire: &mut impl CommitWire) {
+        self.send_forgotten();
+        let Self { local, retained, .. } = self;
+        let Some(journal) = &mut local.journal else { return };
+        let mut safe = Vec::new();
+        let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
+        // Before anything is flushed: nothing that waited for the log may leave.
+        if let Some(taken) = journal.take_failure() {
+            self.refuse_all_held_back();
+            self.tell_all(|| Mail::LogFailed);
+            safe.extend(taken);
+        }
+        for (shard, lane, count) in safe {
+            self.post(shard, Mail::Safe(lane, count));
+        }
+        if opened {
+            self.local.release_held_back();
+        }
+    }
+
     /// Puts back what the log held, and returns what the other shards have to know of it.
-    pub(crate) fn restore(&mut self, journal: Journal, restored: Restored) -> Vec<Announcement> {
+    pub(crate) fn restore(&mut self, journal: Journal, restored: Restored) -> Known {
         let mut announcements = Vec::new();
         self.local.journal = Some(Box::new(journal));
         for (key, kept) in restored.sessions {
@@ -65,10 +75,14 @@ impl Core {
                 }
             }
         }
-        if self.local.journal.as_ref().is_some_and(|journal| journal.sessions() > 0) {
-            self.take_durable(self.id, true);
+        let mut known = Known { announcements, ..Known::default() };
+        if let Some(journal) = &mut self.local.journal {
+            known.taken = journal.taken_before();
+            journal.learn_taken(self.id, &known.taken);
+            known.durable = journal.sessions() > 0;
         }
-        announcements
+        self.take_durable(self.id, known.durable);
+        known
     }
 
     fn restore_session(&mut self, key: u64, kept: KeptSession, announcements: &mut Vec<Announcement>) {
@@ -150,15 +164,43 @@ impl Core {
     }
 
     /// What another shard had when it started.
-    pub(crate) fn take_start(&mut self, from: ShardId, announcements: &[Announcement], durable: bool) {
-        announcements.iter().for_each(|announcement| self.remote.apply(from, announcement));
-        self.take_durable(from, durable);
+    pub(crate) fn take_start(&mut self, from: ShardId, known: &Known) {
+        known.announcements.iter().for_each(|announcement| self.remote.apply(from, announcement));
+        self.take_durable(from, known.durable);
+        if let Some(journal) = &mut self.local.journal {
+            journal.learn_taken(from, &known.taken);
+        }
     }
 
     /// A publication begins, by a client, a will, or another shard.
-    pub(crate) fn begin_publication(&mut self) {
+    pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
         if let Some(journal) = &mut self.local.journal {
-            journal.begin_publication();
+            journal.begin_publication(attempt);
+        }
+    }
+
+    /// The message at hand is about to go to these shards, or by way of them: what goes with it.
+    pub(crate) fn send_attempt(&mut self, shards: ShardSet) -> Option<Attempt> {
+        let journal = self.local.journal.as_mut()?;
+        journal.note_sent_to(shards);
+        journal.current_attempt()
+    }
+
+    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe there.
+    pub(crate) fn send_forgotten(&mut self) {
+        let Some(journal) = &mut self.local.journal else { return };
+        for (shard, exchange) in journal.take_forgotten() {
+            if self.post(shard, Mail::Forget(exchange.session, exchange.packet_id)) {
+                self.note_sent(shard, Lane::Messages, true);
+            }
+        }
+    }
+
+    /// A QoS 2 PUBLISH of another shard's client will not come again.
+    pub(crate) fn take_forget(&mut self, exchange: Exchange) {
+        if let Some(journal) = &mut self.local.journal {
+            journal.forget_taken(&exchange);
+            journal.barriers.taken(exchange.home, Lane::Messages);
         }
     }
 
@@ -172,6 +214,8 @@ impl Core {
     /// A message of another shard was taken: it will be told when it is safe, or now when it cannot be kept.
     pub(crate) fn answer_publication(&mut self, from: ShardId, lane: Lane, publisher: Option<Publisher>) {
         let Some(journal) = &mut self.local.journal else { return };
+        journal.note_taken();
+        journal.end_attempt();
         journal.barriers.taken(from, lane);
         // At QoS 0 nobody waits for an answer.
         if journal.was_refused()
@@ -219,12 +263,26 @@ impl Core {
         let held = !journal.was_refused() && qos == QoS::ExactlyOnce && log != 0;
         if journal.was_refused() || (held && journal.hold_inbound(log, packet_id).is_err()) {
             counters.storage_refused += 1;
-            return Err(journal.refusal());
+            let refusal = journal.refusal();
+            self.refuse_attempt(number);
+            return Err(refusal);
         }
+        journal.end_attempt();
         if journal.was_touched() {
             self.local.fence(number);
         }
         Ok(())
+    }
+
+    /// The QoS 2 PUBLISH at hand is refused, although it may have reached somebody.
+    fn refuse_attempt(&mut self, number: u32) {
+        let can_refuse = self.can_refuse(number);
+        let Some(journal) = &mut self.local.journal else { return };
+        if !can_refuse {
+            journal.leave_attempt();
+        } else if journal.drop_attempt() == Fence::Yes {
+            self.local.fence(number);
+        }
     }
 
     /// True when the client can be told that its PUBLISH is refused: before 5.0 there is no way but to close.
@@ -277,7 +335,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut Wire) {
+    pub(crate) fn take_wrote(&mut self, result: io::Result<usize>, wire: &mut impl CommitWire) {
         let Self { local, retained, .. } = self;
         if let Some(journal) = &mut local.journal {
             journal.wrote(result, retained, wire);
@@ -415,7 +473,7 @@ impl Core {
     }
 
     /// A message to retain on this shard.
-    pub(crate) fn keep_retained(&mut self, message: Rc<Message>) {
+    pub(crate) fn keep_retained(&mut self, message: Rc<Message>, tag: Tag) {
         let Self { retained, local, .. } = self;
         let reserved = match &mut local.journal {
             None => None,
@@ -428,7 +486,11 @@ impl Core {
             },
         };
         let topic_name = Rc::clone(&message);
-        match (retained.set(message), &mut local.journal, reserved) {
+        let mut kept = retained.set(message);
+        if let Ok(note) = &mut kept {
+            note.tag = tag;
+        }
+        match (kept, &mut local.journal, reserved) {
             (Ok(note), Some(journal), Some(reserved)) => journal.retained(topic_name.topic_name(), note, reserved),
             (Ok(_), _, _) => {}
             (Err(error), journal, reserved) => {
@@ -457,6 +519,29 @@ impl Core {
 }
 
 impl Local {
+    /// What a QoS 2 PUBLISH of a durable session is, where it may come again after a crash.
+    pub(crate) fn attempt(&mut self, session: u32, inbound: &Inbound<'_>) -> Option<Attempt> {
+        let journal = self.journal.as_mut().filter(|_| inbound.qos == QoS::ExactlyOnce)?;
+        journal.attempt(self.sessions.get(session)?.log, inbound.packet_id?, inbound.dup)
+    }
+
+    /// True while such a PUBLISH is being delivered.
+    pub(crate) fn is_attempt(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.current_attempt().is_some())
+    }
+
+    /// True when the shared subscription that `name` names has the message at hand already.
+    pub(crate) fn group_has_message(&self, name: impl FnOnce() -> u64) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.group_has_message(name))
+    }
+
+    /// What is delivered from here on goes to a member of the shared subscription, until the next call.
+    pub(crate) fn deliver_to_group(&mut self, name: Option<u64>) {
+        if let Some(journal) = &mut self.journal {
+            journal.deliver_to_group(name);
+        }
+    }
+
     /// Everybody has got the message at hand.
     pub(crate) fn end_message(&mut self) {
         if let Some(journal) = &mut self.journal {

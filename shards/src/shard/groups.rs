@@ -41,11 +41,16 @@ impl Core {
         let publisher_hash = origin.map_or(0, |o| u64::from(o.session) << 8 | u64::from(o.publisher.shard));
         let choice = strategy.key(publisher_hash, hash);
         let mut groups = std::mem::take(&mut self.groups);
-        self.remote.groups_for(message.topic_name, hash, |group| {
+        let Self { remote, local, homes, .. } = self;
+        let mut routed = false;
+        remote.groups_for(message.topic_name, hash, |group| {
+            routed = true;
+            if local.group_has_message(|| homes.group(group.name(), group.filter())) {
+                return;
+            }
             let shard = group.pick(choice, ShardSet::default());
             groups.extend(shard.map(|shard| GroupPick { group: group.key(), choice, shard }));
         });
-        let routed = !groups.is_empty();
         let publisher = origin.map(|o| o.publisher);
         for pick in groups.drain(..) {
             self.give_to_group(
@@ -96,6 +101,8 @@ impl Core {
     }
 
     fn forward_to_group(&mut self, to: &ToGroup<'_>, pick: GroupPick, last_resort: bool) {
+        // The shard may pass it on to any other.
+        let attempt = self.send_attempt(self.durable_shards);
         let forwarded = GroupForwarded {
             message: Message::from(*to.message),
             topic_hash: to.topic_hash,
@@ -105,10 +112,10 @@ impl Core {
             passed_over: to.passed_over,
             last_resort: last_resort || usize::from(to.passes) >= Lane::PASSES_MAX,
             publisher: to.publisher,
+            attempt,
         };
         self.local.counters.publish_forwarded += 1;
         if self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos) {
-            // The shard may pass it on to any other.
             self.note_sent(
                 pick.shard,
                 Lane::passed(to.passes.into()),
@@ -119,9 +126,9 @@ impl Core {
 
     /// Another shard picked this one.
     pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
-        self.begin_publication();
-        let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher } =
+        let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher, attempt } =
             forwarded;
+        self.begin_publication(attempt);
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
         let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };
@@ -142,8 +149,13 @@ impl Core {
     /// Gives the message to a member on this shard; false when none can take it. With `queue` a member need not be able to
     /// take it at once.
     fn deliver_to_member(&mut self, message: &MessageRef<'_>, pick: GroupPick, queue: bool) -> bool {
-        let Self { shared, local, encoder, .. } = self;
+        let Self { shared, local, encoder, homes, .. } = self;
         let Some(group) = shared.by_key(pick.group) else { return false };
+        let name = || shared.name(group).map_or(0, |(name, filter)| homes.group(name, filter));
+        if local.group_has_message(name) {
+            return true;
+        }
+        let name = local.is_attempt().then(name);
         let member = shared.pick(
             group,
             pick.choice,
@@ -157,7 +169,9 @@ impl Core {
             retain: message.retain && member.options.retain_as_published(),
             subscription_ids: if member.subscription_id == 0 { &[] } else { &ids },
         };
+        local.deliver_to_group(name);
         local.deliver(member.session, &mut Outgoing::new(*message, encoder), &options);
+        local.deliver_to_group(None);
         local.end_message();
         true
     }

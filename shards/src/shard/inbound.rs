@@ -188,7 +188,8 @@ impl Core {
         let message = inbound.message();
         self.local.counters.publish_received_bytes += message.payload.len() as u64;
         let publisher = Publisher { shard: self.id, connection: number, packet_id: inbound.packet_id };
-        let routed = self.publish(&message, Some(Origin { publisher, session }));
+        let attempt = self.local.attempt(session, inbound);
+        let routed = self.publish(&message, Some(Origin { publisher, session, attempt }));
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
             let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };

@@ -72,6 +72,9 @@ impl Local {
     fn deliver_durable(&mut self, session: u32, outgoing: &mut Outgoing<'_>, options: &DeliverOptions<'_>) {
         let Self { sessions, connections, pool, limits, nowhere, journal, .. } = self;
         let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) else { return };
+        if journal.has_message(entry.log) {
+            return;
+        }
         let Ok(reserved) = journal.admit(outgoing.shared(), options) else {
             self.counters.dropped_storage_full += 1;
             return;

@@ -1,8 +1,9 @@
 //! What shards say to each other through the mesh.
 
-use crate::journal::Lane;
+use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
+use crate::shard::retentions::{Retention, Tag};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
@@ -20,7 +21,12 @@ pub(crate) enum Mail {
     /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
     HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
-    Retain(Box<(Message, Option<Publisher>)>),
+    Retain(Box<Retain>),
+    /// What has the receiving shard published to be retained? Asked for new subscribers that it knows of; the number names
+    /// the question.
+    RetainedFence(u64),
+    /// The answer.
+    RetainedFenced(Box<RetainedFenced>),
     /// A subscriber asks for a slice of retained messages.
     RetainedAsk(Box<RetainedAsk>),
     /// A slice of retained messages.
@@ -35,6 +41,8 @@ pub(crate) enum Mail {
     LogFailed,
     /// What the publisher sent could not be kept: it must not be acknowledged.
     Refused(Publisher),
+    /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
+    Forget(u64, PacketId),
 }
 
 /// A publisher's connection, named so that another shard can ask to hold it back.
@@ -51,6 +59,17 @@ pub(crate) struct Forwarded {
     pub message: Message,
     /// The topic's hash, so that it is computed once.
     pub topic_hash: u64,
+    /// Where else it goes, when it is to be retained.
+    pub retention: Option<Retention>,
+    pub publisher: Option<Publisher>,
+    /// Of a QoS 2 PUBLISH that may come again after a crash.
+    pub attempt: Option<Attempt>,
+}
+
+/// A message on its way to the shard that retains it.
+pub(crate) struct Retain {
+    pub message: Message,
+    pub tag: Tag,
     pub publisher: Option<Publisher>,
 }
 
@@ -69,6 +88,8 @@ pub(crate) struct GroupForwarded {
     /// No shard has a member that can take it now: queue it for a member here, connected or not.
     pub last_resort: bool,
     pub publisher: Option<Publisher>,
+    /// As in [`Forwarded`].
+    pub attempt: Option<Attempt>,
 }
 
 /// A connection that moves to the shard of its client id.
@@ -78,6 +99,14 @@ pub(crate) struct HandOver {
     pub peer: Peer,
     /// What was read so far: a whole CONNECT, and perhaps more.
     pub bytes: Vec<u8>,
+}
+
+/// How much a shard had published to be retained when it was asked.
+pub(crate) struct RetainedFenced {
+    /// That of the question.
+    pub fence: u64,
+    /// For each shard that keeps such messages, how many were sent there.
+    pub sent: Box<[u64]>,
 }
 
 /// The question for a slice of retained messages.
@@ -95,7 +124,9 @@ pub(crate) struct RetainedFound {
     /// Those of the question.
     pub session: u32,
     pub asked: u64,
-    pub messages: Vec<Message>,
+    pub messages: Vec<(Message, Tag)>,
+    /// How many messages to retain the answering shard had taken from each.
+    pub taken: Box<[u64]>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,
 }

@@ -14,10 +14,12 @@
 
 use crate::ShardId;
 use crate::executor::{Background, yield_now};
+use crate::journal::Exchange;
 use crate::shard::connection::Phase;
 use crate::shard::mail::Mail;
 use crate::shard::sessions::NONE;
 use crate::shard::timers::Timer;
+use crate::shard::turn_wire::{Joined, TurnWire};
 use crate::shard::{Core, Request, Shard};
 use crate::wire::{Event, SendBuffer, Wait};
 use ringtail_mqtt::reason::ReasonCode;
@@ -81,157 +83,16 @@ impl Shard {
         let now_us = self.clock.now_us();
         self.idle.woke(now_us, &self.clock);
         self.core.local.now = self.clock.at(now_us);
-        self.core.local.counters.turns += 1;
-        let mails = self.core.drain_mesh();
-        let work = self.events.len() + mails;
-        let input = self.events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
-        self.handle();
-        self.core.take_due_timers();
-        let more = self.core.take_steps() || !self.core.inbox.is_empty();
-        self.end_turn();
-        self.flush();
-        self.idle.note(work, input, more);
+        let Self { core, wire, events, neighbours, .. } = self;
+        let done = core.turn(events, &mut Joined { wire, neighbours });
+        self.idle.note(done.work, done.input, done.more);
         Ok(())
     }
 
-    fn handle(&mut self) {
-        let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
-            self.handle_event(event);
-        }
-        self.events = events;
-    }
-
-    fn handle_event(&mut self, event: Event) {
-        let core = &mut self.core;
-        match event {
-            Event::Received { token, buffer } => {
-                core.take_bytes(token, &buffer);
-            }
-            Event::Sent { token, buffer, result } => {
-                if let SendBuffer::Bytes(bytes) = buffer {
-                    core.local.pool.give(bytes);
-                }
-                core.take_sent(token, result.is_ok());
-            }
-            Event::Accepted { slot, peer, .. } => {
-                core.local.counters.connections_accepted += 1;
-                let number = core.admit(slot, peer.into());
-                core.requests.push(Request::Receive(number));
-            }
-            Event::AcceptFailed { full: true, .. } => core.local.counters.connections_refused_full += 1,
-            Event::AcceptFailed { full: false, .. } => core.local.counters.connections_aborted += 1,
-            Event::Ended { token, .. } => core.take_end(token),
-            Event::Stopped { token } => core.take_stopped(token),
-            Event::Closed { token, .. } => {
-                core.leaving.remove(&token);
-                core.authenticating.remove(&token);
-                core.local.connections.remove(token);
-            }
-            Event::Arrived { slot, token } => core.take_descriptor(slot, token),
-            Event::HandoverFailed { token, error, .. } => core.take_hand_over_failed(token, &error),
-            Event::Wrote { result, .. } => core.take_wrote(result, &mut self.wire),
-            Event::Synced { token, result } => core.take_synced(token, result),
-            Event::Rung | Event::Connected { .. } => {}
-        }
-    }
-
-    /// Carries out what the core wants of the wire and sends what the connections have to say; the next turn submits it.
+    /// Sends what the shard has to say outside a turn.
     fn flush(&mut self) {
-        let mut requests = std::mem::take(&mut self.core.requests);
-        for request in requests.drain(..) {
-            self.carry_out(&request);
-        }
-        self.core.requests = requests;
-        self.core.tell_changed_groups();
-        // The rings are published before anything is submitted: see the top of this file.
-        for shard in self.core.port.flush() {
-            self.wire.ring_neighbour(&self.neighbours[usize::from(shard)]);
-        }
-        let mut dirty = std::mem::take(&mut self.core.local.connections.dirty);
-        for number in dirty.drain(..) {
-            self.flush_connection(number);
-        }
-        // Those that wait for the mesh were marked again while the list was out.
-        dirty.append(&mut self.core.local.connections.dirty);
-        self.core.local.connections.dirty = dirty;
-    }
-
-    fn flush_connection(&mut self, number: u32) {
-        let mesh_is_congested = !self.core.port.congested().is_empty();
-        let (opened, outbox_bytes_max) = (self.core.local.opened(), self.core.local.limits.outbox_bytes_max);
-        let connections = &mut self.core.local.connections;
-        let Some(connection) = connections.get_mut(number) else { return };
-        connection.dirty = false;
-        if connection.awaits_mesh && mesh_is_congested {
-            connections.mark_dirty(number);
-            return;
-        }
-        connection.awaits_mesh = false;
-        if connection.sending || connection.phase == Phase::Closing {
-            return;
-        }
-        if let Some(bytes) = connection.take_send(opened, outbox_bytes_max) {
-            connection.sending = true;
-            self.wire.send(connection.slot, number, bytes);
-            return;
-        }
-        if !connection.is_silent() || connection.held_back.is_some() {
-            self.core.local.note_held_back(number);
-            return;
-        }
-        // Nothing came of the buffer that the outbox was lent: an idle connection holds none.
-        let unused = std::mem::take(connection.outbox.bytes_mut());
-        if connection.phase == Phase::Draining {
-            connection.phase = Phase::Closing;
-            if connection.over {
-                self.wire.close_now(connection.slot);
-            } else {
-                self.wire.close(connection.slot);
-            }
-        }
-        self.core.local.pool.give(unused);
-    }
-
-    fn carry_out(&mut self, request: &Request) {
-        let connections = &mut self.core.local.connections;
-        match *request {
-            Request::Adopt(number) => {
-                if let Some(connection) = connections.get(number) {
-                    self.wire.adopt(connection.slot, number);
-                }
-            }
-            Request::Receive(number) => {
-                let Some(connection) = connections.get_mut(number) else { return };
-                if connection.receiving || connection.held {
-                    return;
-                }
-                match connection.phase {
-                    Phase::Connecting => self.wire.receive_once(connection.slot, number),
-                    Phase::Live => self.wire.receive(connection.slot, number),
-                    Phase::Draining | Phase::Closing => return,
-                }
-                connection.receiving = true;
-            }
-            Request::Hold(number) => {
-                if let Some(connection) = connections.get(number)
-                    && connection.receiving
-                {
-                    self.wire.stop_receiving(connection.slot, number);
-                }
-            }
-            Request::Close(number) => connections.mark_dirty(number),
-            Request::CloseNow(number) => {
-                if let Some(connection) = connections.get_mut(number) {
-                    connection.phase = Phase::Closing;
-                    self.wire.close_now(connection.slot);
-                }
-            }
-            Request::HandOver { connection: number, to, token } => {
-                let Some(connection) = connections.get(number) else { return };
-                self.wire.send_descriptor(connection.slot, &self.neighbours[usize::from(to)], token);
-            }
-        }
+        let Self { core, wire, neighbours, .. } = self;
+        core.flush(&mut Joined { wire, neighbours });
     }
 
     /// Publishes the counters when they are due, and before a sleep, which may be long.
@@ -244,7 +105,165 @@ impl Shard {
     }
 }
 
+/// What a turn did.
+#[derive(Clone, Copy)]
+pub(super) struct Done {
+    /// Completions and mails.
+    pub work: usize,
+    /// Those that came from clients and other shards.
+    pub input: usize,
+    /// There is more to do at once.
+    pub more: bool,
+}
+
 impl Core {
+    /// A turn, once the wire was reaped: drain, handle, timers, commit, flush.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>, wire: &mut impl TurnWire) -> Done {
+        self.local.counters.turns += 1;
+        let mails = self.drain_mesh();
+        let work = events.len() + mails;
+        let input = events.iter().filter(|event| matches!(event, Event::Received { .. })).count() + mails;
+        for event in events.drain(..) {
+            self.handle_event(event, wire);
+        }
+        self.take_due_timers();
+        let more = self.take_steps() || !self.inbox.is_empty();
+        self.end_turn(wire);
+        self.flush(wire);
+        Done { work, input, more }
+    }
+
+    fn handle_event(&mut self, event: Event, wire: &mut impl TurnWire) {
+        match event {
+            Event::Received { token, buffer } => {
+                self.take_bytes(token, &buffer);
+            }
+            Event::Sent { token, buffer, result } => {
+                if let SendBuffer::Bytes(bytes) = buffer {
+                    self.local.pool.give(bytes);
+                }
+                self.take_sent(token, result.is_ok());
+            }
+            Event::Accepted { slot, peer, .. } => {
+                self.local.counters.connections_accepted += 1;
+                let number = self.admit(slot, peer.into());
+                self.requests.push(Request::Receive(number));
+            }
+            Event::AcceptFailed { full: true, .. } => self.local.counters.connections_refused_full += 1,
+            Event::AcceptFailed { full: false, .. } => self.local.counters.connections_aborted += 1,
+            Event::Ended { token, .. } => self.take_end(token),
+            Event::Stopped { token } => self.take_stopped(token),
+            Event::Closed { token, .. } => {
+                self.leaving.remove(&token);
+                self.authenticating.remove(&token);
+                self.local.connections.remove(token);
+            }
+            Event::Arrived { slot, token } => self.take_descriptor(slot, token),
+            Event::HandoverFailed { token, error, .. } => self.take_hand_over_failed(token, &error),
+            Event::Wrote { result, .. } => self.take_wrote(result, wire),
+            Event::Synced { token, result } => self.take_synced(token, result),
+            Event::Rung | Event::Connected { .. } => {}
+        }
+    }
+
+    /// Carries out what the core wants of the wire and sends what the connections have to say; the next turn submits it.
+    fn flush(&mut self, wire: &mut impl TurnWire) {
+        let mut requests = std::mem::take(&mut self.requests);
+        for request in requests.drain(..) {
+            self.carry_out(&request, wire);
+        }
+        self.requests = requests;
+        self.tell_changed_groups();
+        // The rings are published before anything is submitted: see the top of this file.
+        for shard in self.port.flush() {
+            wire.ring_neighbour(shard);
+        }
+        let mut dirty = std::mem::take(&mut self.local.connections.dirty);
+        for number in dirty.drain(..) {
+            self.flush_connection(number, wire);
+        }
+        // Those that wait for the mesh were marked again while the list was out.
+        dirty.append(&mut self.local.connections.dirty);
+        self.local.connections.dirty = dirty;
+    }
+
+    fn flush_connection(&mut self, number: u32, wire: &mut impl TurnWire) {
+        let mesh_is_congested = !self.port.congested().is_empty();
+        let (opened, outbox_bytes_max) = (self.local.opened(), self.local.limits.outbox_bytes_max);
+        let connections = &mut self.local.connections;
+        let Some(connection) = connections.get_mut(number) else { return };
+        connection.dirty = false;
+        if connection.awaits_mesh && mesh_is_congested {
+            connections.mark_dirty(number);
+            return;
+        }
+        connection.awaits_mesh = false;
+        if connection.sending || connection.phase == Phase::Closing {
+            return;
+        }
+        if let Some(bytes) = connection.take_send(opened, outbox_bytes_max) {
+            connection.sending = true;
+            wire.send(connection.slot, number, bytes);
+            return;
+        }
+        if !connection.is_silent() || connection.held_back.is_some() {
+            self.local.note_held_back(number);
+            return;
+        }
+        // Nothing came of the buffer that the outbox was lent: an idle connection holds none.
+        let unused = std::mem::take(connection.outbox.bytes_mut());
+        if connection.phase == Phase::Draining {
+            connection.phase = Phase::Closing;
+            if connection.over {
+                wire.close_now(connection.slot);
+            } else {
+                wire.close(connection.slot);
+            }
+        }
+        self.local.pool.give(unused);
+    }
+
+    fn carry_out(&mut self, request: &Request, wire: &mut impl TurnWire) {
+        let connections = &mut self.local.connections;
+        match *request {
+            Request::Adopt(number) => {
+                if let Some(connection) = connections.get(number) {
+                    wire.adopt(connection.slot, number);
+                }
+            }
+            Request::Receive(number) => {
+                let Some(connection) = connections.get_mut(number) else { return };
+                if connection.receiving || connection.held {
+                    return;
+                }
+                match connection.phase {
+                    Phase::Connecting => wire.receive_once(connection.slot, number),
+                    Phase::Live => wire.receive(connection.slot, number),
+                    Phase::Draining | Phase::Closing => return,
+                }
+                connection.receiving = true;
+            }
+            Request::Hold(number) => {
+                if let Some(connection) = connections.get(number)
+                    && connection.receiving
+                {
+                    wire.stop_receiving(connection.slot, number);
+                }
+            }
+            Request::Close(number) => connections.mark_dirty(number),
+            Request::CloseNow(number) => {
+                if let Some(connection) = connections.get_mut(number) {
+                    connection.phase = Phase::Closing;
+                    wire.close_now(connection.slot);
+                }
+            }
+            Request::HandOver { connection: number, to, token } => {
+                let Some(connection) = connections.get(number) else { return };
+                wire.send_descriptor(connection.slot, to, token);
+            }
+        }
+    }
+
     /// Takes everything that the rings held when the call began, and returns how much it was.
     ///
     /// What changes what this shard knows (announcements, retained messages) comes before what asks or uses it, whichever
@@ -279,10 +298,9 @@ impl Core {
             Mail::Group(forwarded) => self.take_group_forwarded(from, *forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
-            Mail::Retain(retain) => {
-                let (message, publisher) = *retain;
-                self.take_retain_mail(from, message, publisher);
-            }
+            Mail::Retain(retain) => self.take_retain_mail(from, *retain),
+            Mail::RetainedFence(fence) => self.take_retained_fence(from, fence),
+            Mail::RetainedFenced(fenced) => self.scans.fenced(fenced.fence, from, &fenced.sent),
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
@@ -291,6 +309,7 @@ impl Core {
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(),
             Mail::Refused(publisher) => self.take_refused(publisher),
+            Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }
     }
 
@@ -308,6 +327,9 @@ impl Core {
 
     fn check_connect_time(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase == Phase::Live {
+            return self.check_authentication_time(number);
+        }
         if self.local.now < connection.deadline {
             // Early: the deadline lies beyond the wheel, or the entry is of an earlier connection of this number.
             if matches!(connection.phase, Phase::Connecting | Phase::Draining) {
@@ -321,7 +343,11 @@ impl Core {
             Phase::Draining => return self.requests.push(Request::CloseNow(number)),
             Phase::Live | Phase::Closing => return,
         }
-        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
+        let peer = connection.peer;
+        if self.is_authenticating(number) {
+            return self.refuse_unfinished_authentication(number);
+        }
+        tracing::debug!(shard = self.id, %peer, "closed: no CONNECT in time");
         self.local.counters.connections_closed_connect_timeout += 1;
         self.drain(number);
     }

@@ -129,6 +129,19 @@ impl Drop for Buffers {
     }
 }
 
+#[cfg(test)]
+impl Received {
+    /// Bytes in a buffer of their own, for tests of what receives without a kernel. `None` when there are none.
+    pub(crate) fn filled(bytes: &[u8]) -> Option<Self> {
+        let len_bytes = bytes.len() as u32;
+        let buffers = Buffers::new(1, len_bytes)?;
+        // SAFETY: the memory was made for as many bytes, and nobody else knows it yet.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffers.memory.as_ptr(), bytes.len()) };
+        buffers.lent.set(1);
+        Some(Self { buffers, index: 0, len_bytes })
+    }
+}
+
 impl Deref for Received {
     type Target = [u8];
 

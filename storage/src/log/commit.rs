@@ -164,6 +164,7 @@ impl<B: Backing> Log<B> {
         if self.writing.is_some() || (!syncs && self.tail() <= self.written) {
             return None;
         }
+        self.end_write();
         let base = Offset::new(self.active.header.id, self.stage_base);
         let upto = self.tail();
         let staged = std::mem::replace(&mut self.stage, std::mem::take(&mut self.emptied));

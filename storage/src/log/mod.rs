@@ -118,6 +118,8 @@ pub struct Log<B: Backing = Disk> {
     /// What waits for the next commit; it belongs into the active segment from byte `stage_base` on.
     stage: Vec<u8>,
     stage_base: u32,
+    /// Where in the stage its last record begins that is none of the log's own.
+    stage_last: Option<usize>,
     active: Segment<B::File>,
     ledger: Ledger,
 
@@ -300,9 +302,20 @@ impl<B: Backing> Log<B> {
     fn stage_record(&mut self, header: &RecordHeader, body: &[&[u8]]) -> RecordRef {
         let at = self.tail();
         let len = format::record_bytes(header.body_len as usize);
+        if header.followed {
+            self.stage_last = Some(self.stage.len());
+        }
         header.encode(self.active.header.seed(at.byte()), body, &mut self.stage);
         self.room = self.room.saturating_sub(len);
         RecordRef { at, len: len as u32 }
+    }
+
+    /// What is staged goes out in one write, which counts whole or not at all: its last record says that it is the last.
+    fn end_write(&mut self) {
+        if let Some(last) = self.stage_last.take() {
+            let seed = self.active.header.seed(self.stage_base + last as u32);
+            format::end_write(&mut self.stage[last..], seed);
+        }
     }
 
     /// Puts a mark into the stage. Marks have room of their own in every segment.

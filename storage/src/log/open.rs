@@ -110,6 +110,7 @@ impl<B: Backing> Log<B> {
             reserved_bytes: 0,
             next_seq: replayed.next_seq,
             stage: Vec::new(),
+            stage_last: None,
             stage_base: if fresh { SEGMENT_HEADER_BYTES } else { replayed.end.byte() },
             active,
             ledger,

@@ -40,6 +40,17 @@ impl<B: Backing> Log<B> {
         Ok(Reserved { bytes: bytes as u32 })
     }
 
+    /// Sees to it that what is reserved goes into one segment, so that one write can hold it all, with as much again for what is
+    /// appended between. To be called before the reserved records come. Where the next segment is not ready it does nothing.
+    pub fn keep_together(&mut self) {
+        // No more than a segment holds, as at most half of one is reserved.
+        let wanted = 2 * self.reserved_bytes;
+        if wanted > self.active_room() && self.has_spare() && !self.stopped {
+            // What hinders it hinders the appends as well, which say so.
+            let _ = self.roll(Purpose::Keep);
+        }
+    }
+
     /// Gives up room that was set aside.
     #[inline]
     pub fn unreserve(&mut self, reserved: Reserved) {

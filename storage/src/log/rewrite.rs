@@ -89,6 +89,8 @@ impl<B: Backing> Log<B> {
             return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });
         }
         let mut window = Window::default();
+        // Also when it stays where it is: the bytes are those of a write.
+        self.end_write();
         let unwritten = Unwritten {
             active: self.active.header.id,
             stage: (self.stage_base, std::mem::take(&mut self.stage)),

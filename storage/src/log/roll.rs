@@ -99,9 +99,14 @@ impl<B: Backing> Log<B> {
         Ok(())
     }
 
+    /// Whether the next segment is there.
+    pub(super) fn has_spare(&self) -> bool {
+        matches!(self.spare, Spare::Ready(_))
+    }
+
     /// Whether there is room for all that was reserved when `bytes` of the active segment are gone.
     pub(super) fn has_room_beside(&self, bytes: usize) -> bool {
-        matches!(self.spare, Spare::Ready(_)) || self.active_room() >= bytes + self.reserved_bytes
+        self.has_spare() || self.active_room() >= bytes + self.reserved_bytes
     }
 
     /// Bytes of the active segment that records may take. The seal has its own.
@@ -124,6 +129,7 @@ impl<B: Backing> Log<B> {
 
     /// Writes what is staged, so that it no longer takes memory.
     pub(super) fn spill(&mut self) -> Result<(), StorageError> {
+        self.end_write();
         if let Err(e) = self.active.file.write_all_at(self.stage_base.into(), &self.stage) {
             return Err(self.stop("write", self.active.header.id, e));
         }
