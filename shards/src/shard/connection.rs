@@ -5,6 +5,7 @@
 
 use crate::arena::Arena;
 use crate::shard::fence::HeldBack;
+use crate::shard::mail::Publisher;
 use crate::shard::pool::Pool;
 use crate::wire::Slot;
 use ringtail_mqtt::outbox::Outbox;
@@ -68,6 +69,8 @@ pub(crate) struct Connection {
     pub deadline: Millis,
     /// The session it is bound to while [`Phase::Live`].
     pub session: u32,
+    /// Tells it from those that had its number before.
+    pub serial: u32,
     pub peer: Peer,
     /// The start of a packet whose end has not come.
     pub partial: Vec<u8>,
@@ -93,6 +96,7 @@ impl Connection {
             awaits_mesh: false,
             deadline,
             session: u32::MAX,
+            serial: 0,
             peer,
             partial: Vec::new(),
             outbox: Outbox::default(),
@@ -104,16 +108,19 @@ impl Connection {
 /// The connections of a shard by number. The number is the wire's token.
 pub(crate) struct Connections {
     arena: Arena<Connection>,
+    last_serial: u32,
     /// Connections with something to say.
     pub dirty: Vec<u32>,
 }
 
 impl Connections {
     pub(crate) const fn new() -> Self {
-        Self { arena: Arena::new(), dirty: Vec::new() }
+        Self { arena: Arena::new(), last_serial: 0, dirty: Vec::new() }
     }
 
-    pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
+    pub(crate) fn insert(&mut self, mut connection: Connection) -> u32 {
+        self.last_serial = self.last_serial.wrapping_add(1);
+        connection.serial = self.last_serial;
         self.arena.insert(connection)
     }
 
@@ -139,6 +146,11 @@ impl Connections {
             self.dirty.push(number);
         }
         Some(&mut connection.outbox)
+    }
+
+    /// The connection of a publisher, unless it has ended; another one may have its number by now.
+    pub(crate) fn of(&self, publisher: &Publisher) -> Option<&Connection> {
+        self.arena.get(publisher.connection).filter(|connection| connection.serial == publisher.serial)
     }
 
     /// Remembers that the connection has something to say.

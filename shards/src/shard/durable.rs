@@ -233,10 +233,7 @@ impl Core {
     /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
     pub(crate) fn take_refused(&mut self, publisher: Publisher) {
         let Local { sessions, journal, connections, .. } = &mut self.local;
-        let Some(connection) = connections.get(publisher.connection) else { return };
-        if connection.held_back.is_none() {
-            return; // another connection has that number by now
-        }
+        let Some(connection) = connections.of(&publisher).filter(|c| c.held_back.is_some()) else { return };
         if let (Some(entry), Some(journal), Some(packet_id)) =
             (sessions.get_mut(connection.session), journal, publisher.packet_id)
         {

@@ -104,7 +104,7 @@ impl Core {
 
     /// Another shard's subscriber cannot keep up with this connection.
     pub(crate) fn take_hold(&mut self, publisher: Publisher) {
-        if !self.must_be_read(publisher.connection) {
+        if self.local.connections.of(&publisher).is_some() && !self.must_be_read(publisher.connection) {
             self.hold(publisher.connection, Until::Time(self.local.now.plus_ms(REMOTE_HOLD_MS)));
         }
     }

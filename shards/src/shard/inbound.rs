@@ -141,7 +141,7 @@ impl Core {
     fn take_packet(&mut self, number: u32, packet: &Packet<'_>) -> Flow {
         let now = self.local.now;
         let Some(connection) = self.local.connections.get(number) else { return Flow::Stop };
-        let session = connection.session;
+        let (session, serial) = (connection.session, connection.serial);
         let Self { local, .. } = self;
         let Some(entry) = local.sessions.get_mut(session) else { return Flow::Stop };
         let Some(outbox) = local.connections.writable(number, &mut local.pool) else { return Flow::Stop };
@@ -150,7 +150,7 @@ impl Core {
                 self.local.note_progress(session);
                 Flow::Continue
             }
-            Action::Publish(inbound) => self.take_publish(number, session, &inbound),
+            Action::Publish(inbound) => self.take_publish((number, serial), session, &inbound),
             Action::Refused(reason) => {
                 tracing::debug!(shard = self.id, ?reason, "PUBLISH refused");
                 self.local.counters.publish_refused += 1;
@@ -183,11 +183,11 @@ impl Core {
     }
 
     /// A PUBLISH that the session accepted: route it, then acknowledge it.
-    fn take_publish(&mut self, number: u32, session: u32, inbound: &Inbound<'_>) -> Flow {
+    fn take_publish(&mut self, (number, serial): (u32, u32), session: u32, inbound: &Inbound<'_>) -> Flow {
         self.local.counters.publish_received += 1;
         let message = inbound.message();
         self.local.counters.publish_received_bytes += message.payload.len() as u64;
-        let publisher = Publisher { shard: self.id, connection: number, packet_id: inbound.packet_id };
+        let publisher = Publisher { shard: self.id, connection: number, serial, packet_id: inbound.packet_id };
         let attempt = self.local.attempt(session, inbound);
         let routed = self.publish(&message, Some(Origin { publisher, session, attempt }));
         if let Some(packet_id) = inbound.packet_id {

@@ -50,6 +50,8 @@ pub(crate) enum Mail {
 pub(crate) struct Publisher {
     pub shard: ShardId,
     pub connection: u32,
+    /// What tells the connection from later ones of that number: mail about it may come when it has ended.
+    pub serial: u32,
     /// The identifier of the PUBLISH, above QoS 0.
     pub packet_id: Option<PacketId>,
 }

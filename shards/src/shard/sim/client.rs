@@ -1,5 +1,6 @@
 //! A client that keeps the protocol, and notes what it was promised and what it got.
 
+use super::tell;
 use super::wire::Link;
 use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
 use ringtail_mqtt::packet::*;
@@ -85,7 +86,7 @@ pub(super) struct Client {
     pub durable: bool,
     /// This connection's session does.
     keeps: bool,
-    /// This connection's CONNECT asked for a new session.
+    /// It wants a new session, and the broker has not said that it has one.
     clean: bool,
     receive_maximum: u16,
     pub link: Option<usize>,
@@ -103,8 +104,6 @@ pub(super) struct Client {
     open: BTreeSet<PacketId>,
     pub subscriptions: BTreeMap<&'static str, Subscription>,
     pub deliveries: Vec<Delivery>,
-    /// Say what it sends and reads.
-    told: bool,
 }
 
 impl Client {
@@ -128,15 +127,11 @@ impl Client {
             open: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             deliveries: Vec::new(),
-            told: std::env::var_os("RINGTAIL_SIM_TRACE").is_some(),
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "asked for by whoever looks into a seed")]
     fn tell(&self, what: &str, packet: &Packet<'_>) {
-        if self.told {
-            eprintln!("{} on {:?} {what} {packet:?}", self.client_id, self.link);
-        }
+        tell(|| format!("{} on {:?} {what} {packet:?}", self.client_id, self.link));
     }
 
     fn encode(&self, packet: &Packet<'_>) -> Vec<u8> {
@@ -164,6 +159,7 @@ impl Client {
 
     /// CONNECT on a new link. With `clean` nothing of the session before is wanted.
     pub(super) fn connect(&mut self, link_id: usize, link: &mut Link, clean: bool) {
+        let clean = clean || self.clean;
         let clean_start = !self.durable || clean;
         let v5 = self.version == ProtocolVersion::V5;
         let properties = Properties {
@@ -292,8 +288,14 @@ impl Client {
         }
     }
 
-    /// Reads `count` bytes.
-    pub(super) fn read(&mut self, link: &mut Link, count: usize, now: u64, messages: &mut [Published]) {
+    /// Reads `count` bytes. Returns a filter whose SUBACK came.
+    pub(super) fn read(
+        &mut self,
+        link: &mut Link,
+        count: usize,
+        now: u64,
+        messages: &mut [Published],
+    ) -> Option<&'static str> {
         let count = count.min(link.to_client.len());
         self.bytes.extend(link.to_client.drain(..count));
         let bytes = std::mem::take(&mut self.bytes);
@@ -304,7 +306,7 @@ impl Client {
             rest = &rest[total_bytes..];
             self.take(&packet, link, now, messages);
             if self.state == State::Off {
-                return;
+                return None;
             }
         }
         self.bytes = rest.to_vec();
@@ -312,6 +314,9 @@ impl Client {
             link.client_gone = true;
             self.lose_link();
         }
+        let is_new =
+            |subscription: &Subscription| matches!(subscription, Subscription::Live { since, .. } if *since == now);
+        self.subscriptions.iter().find(|(_, subscription)| is_new(subscription)).map(|(filter, _)| *filter)
     }
 
     fn take(&mut self, packet: &Packet<'_>, link: &mut Link, now: u64, messages: &mut [Published]) {
@@ -361,7 +366,7 @@ impl Client {
         if !connack.session_present {
             self.forget_session();
         }
-        (self.state, self.known) = (State::Live, self.keeps);
+        (self.state, self.known, self.clean) = (State::Live, self.keeps, false);
         // [MQTT-4.4.0-1]: what was not acknowledged is sent again, in order.
         for sending in &self.sending {
             let packet_id = sending.packet_id;

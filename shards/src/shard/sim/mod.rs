@@ -19,9 +19,10 @@ use world::{Place, Profile, World};
 
 use crate::wire::{Wire, WireConfig};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 
 /// Seeds of one test, unless the environment asks for others.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 600;
 
 /// What the environment asks for: one seed, or so many.
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -29,6 +30,15 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     match number("RINGTAIL_SIM_SEED") {
         Some(seed) => seed..seed + number("RINGTAIL_SIM_SEEDS").unwrap_or(1),
         None => 0..number("RINGTAIL_SIM_SEEDS").unwrap_or(default),
+    }
+}
+
+/// Says what happens, to whoever looks into a seed.
+#[expect(clippy::print_stderr, reason = "asked for by the environment")]
+fn tell(what: impl Fn() -> String) {
+    static ASKED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("RINGTAIL_SIM_TRACE").is_some());
+    if *ASKED {
+        eprintln!("{}", what());
     }
 }
 
@@ -63,7 +73,7 @@ fn shards_in_memory() {
 fn shards_with_a_log() {
     let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
     let bell = wire.bell();
-    simulate(seeds(SEEDS / 4), |seed| {
+    simulate(seeds(SEEDS / 10), |seed| {
         let mut random = Random::new(seed);
         let profile = Profile { failing_syncs: random.of(&[0, 0, 30]), ..Profile::of(&mut random) };
         let folder = log_folder();
@@ -75,7 +85,7 @@ fn shards_with_a_log() {
 fn shards_that_crash() {
     let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
     let bell = wire.bell();
-    simulate(seeds(SEEDS / 4), |seed| {
+    simulate(seeds(SEEDS / 20), |seed| {
         let mut random = Random::new(seed);
         let profile = Profile { crashes: random.of(&[1, 3]), ..Profile::of(&mut random) };
         let folder = log_folder();

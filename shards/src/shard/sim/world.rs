@@ -2,6 +2,7 @@
 
 use super::client::{Client, FILTERS, Published, State, TOPICS};
 use super::random::Random;
+use super::tell;
 use super::wire::{Link, Links, SimWire};
 use crate::ShardId;
 use crate::config::{Config, Storage};
@@ -13,6 +14,7 @@ use crate::wire::{Bell, Event};
 use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::packet::{ProtocolVersion, QoS};
 use ringtail_mqtt::time::Millis;
+use ringtail_mqtt::topic::matches;
 use ringtail_storage::StorageError;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,6 +73,8 @@ pub(super) struct World<'a> {
     pub clients: Vec<Client>,
     pub messages: Vec<Published>,
     now: Millis,
+    /// A shard that does not move for a while, and until when: what goes to it fills its rings.
+    stalled: (usize, u64),
     /// Counts what the clients see and do.
     moment: u64,
 }
@@ -95,6 +99,7 @@ impl<'a> World<'a> {
             clients,
             messages: Vec::new(),
             now: Millis(1_000_000),
+            stalled: (0, 0),
             moment: 0,
         };
         world.start();
@@ -137,7 +142,8 @@ impl<'a> World<'a> {
     /// The broker is killed, perhaps by a loss of power, and starts again, perhaps with another number of shards.
     fn crash(&mut self) {
         self.cores.clear();
-        if self.random.once_in(2) {
+        let power = self.random.once_in(2);
+        if power {
             self.wires.iter_mut().for_each(|wire| wire.lose_power(&mut self.random));
         }
         self.wires.clear();
@@ -149,6 +155,7 @@ impl<'a> World<'a> {
         if self.random.once_in(3) {
             self.profile.shards = 1 + self.random.below(4);
         }
+        tell(|| format!("the broker is killed, power lost: {power}; {} shards from here on", self.profile.shards));
         self.now = self.now.plus_ms(100);
         self.start();
     }
@@ -168,7 +175,9 @@ impl<'a> World<'a> {
         match self.random.below(100) {
             0..42 => {
                 let shard = self.random.below(self.cores.len());
-                self.shard_moves(shard, false);
+                if self.stalled.0 != shard || self.stalled.1 < self.moment {
+                    self.shard_moves(shard, false);
+                }
             }
             42..60 => self.client_reads(),
             60..72 => self.client_pays(),
@@ -178,6 +187,10 @@ impl<'a> World<'a> {
             94 => self.client_leaves(),
             95 if crashes > 0 && self.random.once_in(crashes) => self.crash(),
             96 if self.random.once_in(8) => self.now = self.now.plus_ms(2_500),
+            97 => {
+                let shard = self.random.below(self.cores.len());
+                self.stalled = (shard, self.moment + self.random.below(60) as u64);
+            }
             _ => self.now = self.now.plus_ms(1 + self.random.below(12) as u64),
         }
     }
@@ -221,7 +234,14 @@ impl<'a> World<'a> {
         let Some(link) = self.clients[client].link else { return };
         let link = &mut self.links[link];
         let count = if self.random.once_in(2) { usize::MAX } else { 1 + self.random.below(40) };
-        self.clients[client].read(link, count, self.moment, &mut self.messages);
+        let filter = self.clients[client].read(link, count, self.moment, &mut self.messages);
+        // What a SUBACK causes comes as soon as can be.
+        if let Some(topic_name) = filter.and_then(|filter| TOPICS.iter().find(|topic_name| matches(filter, topic_name)))
+        {
+            self.moment += 1;
+            let (publisher, qos) = (self.any_client(), self.random.of(&[1, 2]));
+            self.publish(publisher, topic_name, qos, false);
+        }
     }
 
     fn client_pays(&mut self) {

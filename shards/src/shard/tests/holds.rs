@@ -73,6 +73,22 @@ fn a_held_client_that_goes_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_was_meant_for_a_publisher_that_has_gone_does_not_hold_the_next_of_its_number() {
+    let mut rig = rig(2);
+    subscribed(&mut rig, 1, "slow");
+    let publisher = rig.connect(0, "p");
+    fills(&mut rig, publisher, "slow");
+    rig.turn();
+    rig.cores[0].detach(publisher.number, DetachCause::Lost);
+    rig.cores[0].drain(publisher.number);
+    rig.cores[0].local.connections.remove(publisher.number);
+    let next = rig.connect(0, "n");
+    assert_eq!(next.number, publisher.number);
+    rig.turn();
+    assert!(!rig.is_held(next));
+}
+
+#[test]
 fn a_publisher_elsewhere_is_told_once() {
     let mut rig = rig(2);
     subscribed(&mut rig, 1, "slow");
