@@ -18,13 +18,41 @@ pub(crate) struct Message {
     pub(crate) retain: bool,
     /// Its User Property, which 5.0 passes on.
     pub(crate) user_property: Option<Vec<u8>>,
+    /// Its Message Expiry Interval, which 5.0 passes on as far as it has not passed.
+    pub(crate) expiry_s: Option<u32>,
+}
+
+/// A Message Expiry Interval that ends when [`Model::time_passes`], and may end before.
+pub(crate) const BRIEF_S: u32 = 1;
+/// A Message Expiry Interval that does not end.
+pub(crate) const LONG_S: u32 = 100_000;
+/// No sequence takes so long.
+const SEQUENCE_S: u32 = 3_600;
+
+impl Message {
+    /// It may be gone at any time, so it is never owed.
+    fn is_brief(&self) -> bool {
+        self.expiry_s == Some(BRIEF_S)
+    }
+
+    /// Whether a copy's Message Expiry Interval is right.
+    fn is_in_time(&self, copy: Option<&[u8]>) -> bool {
+        match (self.expiry_s, copy) {
+            (None, None) => true,
+            (Some(expiry_s), Some(left)) => {
+                let left_s = u32::from_be_bytes([left[0], left[1], left[2], left[3]]);
+                (expiry_s.saturating_sub(SEQUENCE_S)..=expiry_s).contains(&left_s)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { publisher, topic, qos, retain, .. } = self;
+        let Self { publisher, topic, qos, retain, expiry_s, .. } = self;
         let payload = beginning(&self.payload);
-        write!(f, "{payload:?} of {publisher} to {topic} QoS {qos} retain {retain}")
+        write!(f, "{payload:?} of {publisher} to {topic} QoS {qos} retain {retain} expiry {expiry_s:?}")
     }
 }
 
@@ -155,9 +183,10 @@ impl Session {
         }
         let again = self.held.iter().filter(|held| held.again).count();
         let pubrels = self.held.iter().filter(|held| held.stage == Stage::Received && !held.again).count();
-        let unacknowledged = self.due.iter().filter(|due| due.qos == 0).count();
+        let owed = || self.due.iter().filter(|due| !due.message.is_brief());
+        let unacknowledged = owed().filter(|due| due.qos == 0).count();
         let room = self.terms.receive_maximum.saturating_sub(self.taken());
-        again + pubrels + unacknowledged + room.min(self.due.len() - unacknowledged)
+        again + pubrels + unacknowledged + room.min(owed().count() - unacknowledged)
     }
 }
 
@@ -231,6 +260,16 @@ impl Model {
         }
     }
 
+    /// So much time has passed that whatever is brief has ended, and the session of a client that left for a moment too.
+    pub(crate) fn time_passes(&mut self, client: Option<usize>) {
+        for session in self.sessions.iter_mut().flatten() {
+            session.due.retain(|due| !due.message.is_brief());
+        }
+        self.floats.retain(|float| !float.message.is_brief());
+        self.retained.retain(|_, message| !message.is_brief());
+        client.into_iter().for_each(|client| self.end(client));
+    }
+
     fn end(&mut self, client: usize) {
         self.sessions[client] = None;
         for float in &mut self.floats {
@@ -284,12 +323,13 @@ impl Model {
         }
         let matched = !groups.is_empty();
         for (_, mut members) in groups {
-            let at_once = members.keys().any(|client| self.is_connected(*client));
-            if at_once {
+            let is_online = members.keys().any(|client| self.is_connected(*client));
+            if is_online {
                 members.retain(|client, _| self.is_connected(*client));
             }
             // Nobody keeps a message of QoS 0 for those that are away.
-            let optional = !at_once && members.values().any(|member| member.qos.min(message.qos) == 0);
+            let is_lost = !is_online && members.values().any(|member| member.qos.min(message.qos) == 0);
+            let (at_once, optional) = (is_online && !message.is_brief(), is_lost || message.is_brief());
             self.floats.push(Float { message: message.clone(), members, at_once, optional, came: None });
         }
         matched
@@ -333,9 +373,17 @@ impl Model {
             }
         }
         let found = session.due.iter().position(|due| is_same(session.terms.is_v5, due, publish));
-        let ordered = |at: usize| !session.due[..at].iter().any(|due| due.is_in_order_with(&session.due[at]));
+        let ordered = |at: usize| {
+            let mut before = session.due[..at].iter().filter(|due| !due.message.is_brief());
+            !before.any(|due| due.is_in_order_with(&session.due[at]))
+        };
         match found {
-            Some(at) if ordered(at) => drop(session.due.remove(at)),
+            Some(at) if ordered(at) => {
+                // What is brief and was to come before has ended.
+                let came = session.due.remove(at);
+                let mut number = 0..;
+                session.due.retain(|due| number.next() >= Some(at) || !due.is_in_order_with(&came));
+            }
             found => {
                 let copy = Came { client, is_v5: session.terms.is_v5, publish: publish.clone() };
                 match (assign(&mut self.floats, &copy, &mut Vec::new()), found) {
@@ -463,7 +511,10 @@ fn is_copy(is_v5: bool, message: &Message, ids: &[u8], publish: &Publish) -> boo
     let properties: Vec<Property> = if is_v5 { publish.taken_apart() } else { Vec::new() };
     message.payload == publish.payload
         && message.topic.as_bytes() == publish.topic
-        && (!is_v5 || find(&properties, 0x26) == message.user_property.as_deref() && ids == publish.subscription_ids())
+        && (!is_v5
+            || find(&properties, 0x26) == message.user_property.as_deref()
+                && message.is_in_time(find(&properties, 0x02))
+                && ids == publish.subscription_ids())
 }
 
 fn is_same(is_v5: bool, due: &Due, publish: &Publish) -> bool {

@@ -191,12 +191,13 @@ impl Core {
         journal.current_attempt()
     }
 
-    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe there.
+    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe where
+    /// there is something to forget.
     pub(crate) fn send_forgotten(&mut self) {
         let Some(journal) = &mut self.local.journal else { return };
         for (shard, exchange) in journal.take_forgotten() {
             if self.post(shard, Mail::Forget(exchange.session, exchange.packet_id)) {
-                self.note_sent(shard, Lane::Messages, true);
+                self.note_sent(shard, Lane::Messages, self.durable_shards.contains(shard));
             }
         }
     }
