@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ringtail_storage::{Kind, Log, LogOptions, StorageError};
 
@@ -33,11 +34,19 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
     (parent, dir)
 }
 
+/// Keeps the tests of this file apart: the child of one, until it has become another program, holds what another has open, be it
+/// the lock of a folder or a program that is being written.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// As a child: opens the folder that it is told, appends a record, says how that went and waits to be let go. Else: with a
 /// folder of its own.
 #[test]
 fn a_process_opens_a_folder() {
     let Some(dir) = std::env::var_os(FOLDER) else {
+        let _alone = alone();
         let (_parent, dir) = filled();
         assert_eq!(open(&dir).unwrap().1, 1);
         return;
@@ -97,6 +106,7 @@ fn is_root() -> bool {
 
 #[test]
 fn two_processes_do_not_share_a_folder() {
+    let _alone = alone();
     let (_parent, dir) = filled();
     let mut other = start(Command::new(std::env::current_exe().unwrap()), &dir);
     assert_eq!(other.outcome, "1 records");
@@ -112,6 +122,7 @@ fn two_processes_do_not_share_a_folder() {
 
 #[test]
 fn a_folder_of_someone_else_is_refused() {
+    let _alone = alone();
     let (parent, dir) = filled();
     let program = program(parent.path());
     let mut command = Command::new(program);
@@ -129,6 +140,7 @@ fn a_folder_of_someone_else_is_refused() {
 /// The folder can be read, and a segment in it cannot.
 #[test]
 fn a_segment_of_someone_else_is_named() {
+    let _alone = alone();
     let (parent, dir) = filled();
     let program = program(parent.path());
     let segment = dir.join("0000000001.seg");
@@ -148,6 +160,7 @@ fn a_segment_of_someone_else_is_named() {
 /// On a file system that is mounted read-only: in a child that has its mounts to itself.
 #[test]
 fn a_read_only_file_system_is_refused() {
+    let _alone = alone();
     let (_parent, dir) = filled();
     let unshare = || {
         let mut command = Command::new("unshare");
