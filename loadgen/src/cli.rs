@@ -86,9 +86,16 @@ pub(crate) struct CompareArgs {
     /// Reports of the new side
     #[arg(last = true, required = true)]
     pub(crate) new: Vec<PathBuf>,
-    /// Fail (exit code 1) when this holds of new / base, like 'p99 > 1.10'; may be given again
+    /// Fail (exit code 1) when this holds of new / base, like 'p99 > 1.10', or 'p99 > 1.05 see 1.10' to fail (exit code
+    /// 7) also when a ratio of 1.10 could not have been found; may be given again
     #[arg(long, value_name = "RULE")]
     pub(crate) fail_if: Vec<crate::compare::rules::Rule>,
+    /// The first report of the base and the first of the new side are a pair, and so on: runs made one after the other
+    #[arg(long)]
+    pub(crate) paired: bool,
+    /// How sure the verdicts on the rules are, all of them together
+    #[arg(long, value_name = "SHARE", default_value = "0.95", value_parser = confidence)]
+    pub(crate) confidence: f64,
     /// Fail on unclear rules too: those whose interval reaches across the limit
     #[arg(long)]
     pub(crate) strict: bool,
@@ -237,6 +244,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Parses how sure a comparison is to be.
+fn confidence(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.5..=0.999).contains(&share) => Ok(share),
+        _ => Err("it is a share from 0.5 to 0.999".to_owned()),
+    }
+}
+
 /// Parses a rate like `20000`, `20k` or `1.5M`.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let (number, unit) = [("k", 1e3), ("M", 1e6)]
@@ -264,5 +279,7 @@ mod tests {
         assert_eq!(["30s", "500ms", "2m", "1.5"].map(seconds), [Ok(30.0), Ok(0.5), Ok(120.0), Ok(1.5)]);
         assert_eq!(["20000", "20k", "1.5M"].map(rate), [Ok(20_000.0), Ok(20_000.0), Ok(1_500_000.0)]);
         assert!(seconds("-1s").is_err() && seconds("x").is_err() && rate("k").is_err());
+        assert_eq!(confidence("0.95"), Ok(0.95));
+        assert!(confidence("95").is_err() && confidence("x").is_err());
     }
 }

@@ -98,6 +98,8 @@ pub(crate) mod exit {
     pub(crate) const MACHINE: u8 = 5;
     /// A file cannot be read or written, or is not what it should be.
     pub(crate) const FILE: u8 = 6;
+    /// The runs that `compare` was given cannot tell what the rules ask.
+    pub(crate) const UNCLEAR: u8 = 7;
     /// Ctrl-C ended the run; its report was written.
     pub(crate) const INTERRUPTED: u8 = 130;
 }

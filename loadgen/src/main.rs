@@ -25,6 +25,7 @@ mod transport;
 
 use clap::Parser;
 use cli::{Cli, Command, CompareArgs, ReportArgs, ScenariosArgs};
+use compare::{Comparison, How, Outcome};
 use error::{Error, exit};
 use std::io::Write;
 use std::path::Path;
@@ -85,7 +86,9 @@ fn report(args: &ReportArgs) -> Result<ExitCode, Error> {
 }
 
 fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
-    let comparison = compare::Comparison::new(compare::read(&args.base)?, compare::read(&args.new)?, &args.fail_if)?;
+    let how = How { paired: args.paired, confidence: args.confidence };
+    let (base, new) = (compare::read(&args.base)?, compare::read(&args.new)?);
+    let comparison = Comparison::new(base, new, &args.fail_if, how)?;
     let markdown = compare::markdown::render(&comparison);
     print(&markdown);
     if let Some(path) = &args.markdown {
@@ -94,5 +97,10 @@ fn compare(args: &CompareArgs) -> Result<ExitCode, Error> {
     if let Some(path) = &args.html {
         write(path, &report::html::render_comparison(&comparison)?)?;
     }
-    Ok(if comparison.has_failed(args.strict) { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
+    Ok(match comparison.outcome() {
+        Outcome::Failed => ExitCode::from(exit::FAILED),
+        Outcome::Unclear => ExitCode::from(exit::UNCLEAR),
+        Outcome::Passed if args.strict && !comparison.is_clear() => ExitCode::from(exit::FAILED),
+        Outcome::Passed => ExitCode::SUCCESS,
+    })
 }

@@ -10,7 +10,7 @@
 //! A re-authentication begins with the client's AUTH 0x19 and goes the same way; until it has ended the earlier one holds,
 //! so nothing waits for it.
 //!
-//! Depends on the packets alone. Architecture invariant: no I/O and no clock. How long a client may take before CONNACK is
+//! Depends on the packets alone. Architecture invariant: no I/O and no clock. How long a client may take is
 //! the caller's to bound, and the state of an exchange is one [`Authenticator`], however many rounds it goes.
 
 use crate::codec;
@@ -81,6 +81,12 @@ impl Authentication {
             // An answer that nobody waits for, or a beginning in the middle.
             _ => Step::Refuse(ReasonCode::ProtocolError),
         }
+    }
+
+    /// True while the client owes an answer.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.authenticator.is_some()
     }
 
     fn begin(&mut self, octets: Option<&[u8]>) -> Step {

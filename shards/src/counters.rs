@@ -50,6 +50,7 @@ counters! {
     connections_aborted: "Connections that were gone before they were accepted.",
     connections_refused_connect: "CONNECTs that were refused with a reason code.",
     authentications_failed: "Enhanced authentications that ended without success.",
+    authentications_timed_out: "Of these, the ones that the client did not end in time.",
     connections_closed_connect_timeout: "Connections that sent no whole CONNECT in time.",
     connections_closed_malformed: "Connections closed for a malformed packet or a protocol error.",
     connections_closed_keep_alive: "Connections closed because the keep-alive ran out.",

@@ -27,7 +27,7 @@ fn scan<N: Default>(retained: &Retained<N>, filter: &str, slice_max: usize) -> V
     let slice = Slice { topics_max: slice_max, bytes_max: usize::MAX };
     loop {
         let before = topics.len();
-        cursor = retained.scan(filter, cursor.as_ref(), slice, NOW, |found| topics.push(found.topic_name().into()));
+        cursor = retained.scan(filter, cursor.as_ref(), slice, NOW, |found, _| topics.push(found.topic_name().into()));
         // The parent level of `a/#` is looked up beside the slice.
         assert!(topics.len() - before <= slice_max + usize::from(before == 0));
         if cursor.is_none() {
@@ -111,7 +111,7 @@ proptest! {
         let mut changes = changes.iter();
         let slice = Slice { topics_max: 2, bytes_max: usize::MAX };
         loop {
-            cursor = retained.scan(&filter, cursor.as_ref(), slice, NOW, |message| found.push(message.topic_name().into()));
+            cursor = retained.scan(&filter, cursor.as_ref(), slice, NOW, |message, ()| found.push(message.topic_name().into()));
             if cursor.is_none() {
                 break;
             }
@@ -139,8 +139,8 @@ fn a_slice_is_bounded_in_bytes() {
         let (mut topics, mut cursor) = (Vec::new(), None);
         loop {
             let before = topics.len();
-            cursor =
-                retained.scan("a/#", cursor.as_ref(), slice, NOW, |found| topics.push(found.topic_name().to_owned()));
+            cursor = retained
+                .scan("a/#", cursor.as_ref(), slice, NOW, |found, ()| topics.push(found.topic_name().to_owned()));
             assert!(topics.len() - before <= most, "{bytes_max}: {topics:?}");
             if cursor.is_none() {
                 break;

@@ -141,7 +141,8 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
          holds back the publishers that filled it.";
 
     "mqtt.connect_timeout_ms", config.connect_timeout_ms, number(100, 600_000, "milliseconds"), Restart,
-        "A connection that has not sent a whole CONNECT after this time is closed.";
+        "A connection that has not sent a whole CONNECT after this time is closed. So is one that has not ended an \
+         enhanced authentication, with Not authorized; one that is begun anew later has as much time.";
     "mqtt.sessions_max", config.sessions_max, number(1, U32_MAX, "sessions"), Restart,
         "Sessions that one shard keeps, connected or not. A CONNECT beyond it is refused with Quota exceeded.";
     "mqtt.slow_consumer_grace_ms", config.slow_consumer_grace_ms, number(0, 600_000, "milliseconds"), Restart,

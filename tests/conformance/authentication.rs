@@ -5,6 +5,7 @@ use crate::at::At;
 use crate::client::*;
 use crate::conformance;
 use crate::raw::*;
+use std::time::{Duration, Instant};
 
 const METHOD: &str = "RINGTAIL-TEST";
 const SUCCESS: u8 = 0x00;
@@ -197,7 +198,37 @@ conformance! {
         let mut client = at.open(&connecting(&at, "client", "2"));
         answer_rounds(&mut client, 1);
         challenge(&mut client);
+        assert_eq!(client.connack().reason, NOT_AUTHORIZED);
         assert_eq!(client.next(), None);
+    }
+
+    /// One that is begun anew has as much time, however often there was one before; other packets make it no longer.
+    // 5.0: [MQTT-4.12.1-2]
+    fn authenticating_again_that_never_ends(at: V5) {
+        const TIME_MS: u64 = 1_500;
+        let at = at.own(|setup| setup.set("mqtt.test_authentication", true).set("mqtt.connect_timeout_ms", TIME_MS));
+        let mut watch = authenticated(&at, "watch");
+        watch.subscribe(&at.topic("a"), 0);
+        let (mut client, _) = {
+            let connecting = connecting(&at, "client", "0").will(Will::new(at.topic("a"), "gone"));
+            at.connect(&connecting)
+        };
+        for _ in 0..5 {
+            client.send(auth(RE_AUTHENTICATE, "1"));
+            answer_rounds(&mut client, 1);
+            assert_eq!(octets_of(&mut client, SUCCESS), "done");
+        }
+        let begun = Instant::now();
+        client.send(auth(RE_AUTHENTICATE, "2"));
+        answer_rounds(&mut client, 1);
+        challenge(&mut client);
+        client.ping();
+        client.is_refused(&[NOT_AUTHORIZED]);
+        // The broker counts whole milliseconds.
+        assert!(begun.elapsed() >= Duration::from_millis(TIME_MS - 1), "{:?}", begun.elapsed());
+        assert_eq!(watch.payload(), "gone");
+        // Those that have ended theirs go on.
+        watch.ping();
     }
 
     // 5.0: [MQTT-4.12.1-1], [MQTT-4.12.0-2], [MQTT-4.12.0-5], [MQTT-3.15.2-1]

@@ -68,7 +68,7 @@ conformance! {
         }
     }
 
-    /// MQTT 3.1 has another name and level, and is otherwise taken as 3.1.1.
+    /// MQTT 3.1 has another name and level, and a client always has a name; it is otherwise taken as 3.1.1.
     fn version_3_1_is_accepted(at: V311) {
         let id = at.id("old");
         let mut client = Raw::open(at.broker(), at.version);
@@ -77,6 +77,12 @@ conformance! {
         client.subscribe(&at.topic("old"), 1);
         client.put(&at.message("old", "still here"));
         assert_eq!(client.payload(), "still here");
+        for flags in [0, 2] {
+            let mut nameless = Raw::open(at.broker(), at.version);
+            nameless.send(odd(b"MQIsdp", 3, flags, &field("")));
+            assert_eq!(nameless.connack().reason, 2);
+            assert_eq!(nameless.next(), None);
+        }
     }
 
     // 5.0: [MQTT-3.1.2-3], [MQTT-3.1.4-1]

@@ -61,6 +61,39 @@ conformance! {
         finds(at, "none/#", &[]);
     }
 
+    /// A message that is published while a client subscribes comes once: as retained, or as it is published.
+    // 5.0: [MQTT-3.3.1-9], [MQTT-3.3.1-12]; 3.1.1: [MQTT-3.3.1-6], [MQTT-3.3.1-9]
+    fn what_is_published_meanwhile_comes_once(at: Both) {
+        const MESSAGES: usize = 40;
+        let mut publishers: Vec<Raw> = (0..3).map(|n| at.client(&format!("publisher-{n}"))).collect();
+        for round in 0..10 {
+            let filter = at.topic(&format!("{round}/#"));
+            let mut subscriber = at.client(&format!("subscriber-{round}"));
+            for n in 0..MESSAGES {
+                // Some are there, some meet the subscription on its way, and some come after it.
+                if n == MESSAGES / 4 {
+                    subscriber.send(subscribe(at.version, 1, &[(&filter, 1)]));
+                }
+                let topic = format!("{round}/{}", n % 13);
+                publishers[n % 13 % 3].put(&at.message(&topic, n.to_string()).retain().qos(1, n as u16 + 1));
+            }
+            for n in 0..MESSAGES {
+                publishers[n % 13 % 3].expect(PUBACK);
+            }
+            subscriber.expect(SUBACK);
+            let mut came: Vec<usize> = Vec::new();
+            // The last message of each topic comes in any case.
+            while (MESSAGES - 13..MESSAGES).any(|last| !came.contains(&last)) {
+                came.push(subscriber.payload().parse().unwrap());
+            }
+            subscriber.hears_nothing();
+            for topic in 0..13 {
+                let of_topic: Vec<&usize> = came.iter().filter(|n| **n % 13 == topic).collect();
+                assert!(of_topic.is_sorted_by(|a, b| a < b), "round {round}: {of_topic:?}");
+            }
+        }
+    }
+
     // 5.0: [MQTT-3.3.1-9]
     fn many_are_complete(at: Both) {
         let mut publisher = at.publisher();

@@ -45,6 +45,9 @@ const SEED: &str = "RINGTAIL_STATEFUL_SEED";
 /// How long to go on with the seeds after it; without, one seed is all.
 const MINUTES: &str = "RINGTAIL_STATEFUL_MINUTES";
 
+/// Whether every broker keeps a log and is killed in place of being stopped; without, half of them, now and then.
+const KILL: &str = "RINGTAIL_STATEFUL_KILL";
+
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
@@ -59,7 +62,8 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("FAILED with {} shards; again: scripts/fuzz-stateful --seed {}", self.shards, self.seed);
+            let kill = if variable(KILL).is_some() { " --kill" } else { "" };
+            println!("FAILED with {} shards; again: scripts/fuzz-stateful --seed {}{kill}", self.shards, self.seed);
         }
     }
 }
@@ -68,7 +72,8 @@ fn run(seed: u64) {
     for shards in SHARDS {
         let _running = Running { seed, shards };
         // Every other seed keeps a log, so that acknowledgements wait for it, and is stopped and started again.
-        let mut place = Place::start(shards, seed % 2 == 1);
+        let is_killed = variable(KILL).is_some();
+        let mut place = Place::start(shards, is_killed || seed % 2 == 1, is_killed);
         for sequence in 0..SEQUENCES {
             let mut run = Run::new(&mut place, seed * SEQUENCES + sequence);
             run.watch();

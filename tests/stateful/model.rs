@@ -18,13 +18,41 @@ pub(crate) struct Message {
     pub(crate) retain: bool,
     /// Its User Property, which 5.0 passes on.
     pub(crate) user_property: Option<Vec<u8>>,
+    /// Its Message Expiry Interval, which 5.0 passes on as far as it has not passed.
+    pub(crate) expiry_s: Option<u32>,
+}
+
+/// A Message Expiry Interval that ends when [`Model::time_passes`], and may end before.
+pub(crate) const BRIEF_S: u32 = 1;
+/// A Message Expiry Interval that does not end.
+pub(crate) const LONG_S: u32 = 100_000;
+/// No sequence takes so long.
+const SEQUENCE_S: u32 = 3_600;
+
+impl Message {
+    /// It may be gone at any time, so it is never owed.
+    fn is_brief(&self) -> bool {
+        self.expiry_s == Some(BRIEF_S)
+    }
+
+    /// Whether a copy's Message Expiry Interval is right.
+    fn is_in_time(&self, copy: Option<&[u8]>) -> bool {
+        match (self.expiry_s, copy) {
+            (None, None) => true,
+            (Some(expiry_s), Some(left)) => {
+                let left_s = u32::from_be_bytes([left[0], left[1], left[2], left[3]]);
+                (expiry_s.saturating_sub(SEQUENCE_S)..=expiry_s).contains(&left_s)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { publisher, topic, qos, retain, .. } = self;
+        let Self { publisher, topic, qos, retain, expiry_s, .. } = self;
         let payload = beginning(&self.payload);
-        write!(f, "{payload:?} of {publisher} to {topic} QoS {qos} retain {retain}")
+        write!(f, "{payload:?} of {publisher} to {topic} QoS {qos} retain {retain} expiry {expiry_s:?}")
     }
 }
 
@@ -138,9 +166,6 @@ pub(crate) struct Session {
     /// What the client has published with QoS 2 and not released.
     pub(crate) unreleased: BTreeMap<u16, Message>,
     due: Vec<Due>,
-    /// Filters of this connection that retained messages were asked for. Nobody can see when a broker of several shards
-    /// has looked everywhere, so that what is retained a little later may come as retained too.
-    asked: BTreeMap<String, Subscription>,
     /// The broker may not know yet that the connection has gone.
     vanished: bool,
 }
@@ -158,9 +183,10 @@ impl Session {
         }
         let again = self.held.iter().filter(|held| held.again).count();
         let pubrels = self.held.iter().filter(|held| held.stage == Stage::Received && !held.again).count();
-        let unacknowledged = self.due.iter().filter(|due| due.qos == 0).count();
+        let owed = || self.due.iter().filter(|due| !due.message.is_brief());
+        let unacknowledged = owed().filter(|due| due.qos == 0).count();
         let room = self.terms.receive_maximum.saturating_sub(self.taken());
-        again + pubrels + unacknowledged + room.min(self.due.len() - unacknowledged)
+        again + pubrels + unacknowledged + room.min(owed().count() - unacknowledged)
     }
 }
 
@@ -219,7 +245,6 @@ impl Model {
     pub(crate) fn disconnect(&mut self, client: usize, with_will: bool, vanished: bool) {
         let session = self.session(client);
         session.connected = false;
-        session.asked.clear();
         session.vanished = vanished;
         session.due.retain(|due| due.qos > 0);
         for due in &mut session.due {
@@ -233,6 +258,16 @@ impl Model {
         if !lasting {
             self.end(client);
         }
+    }
+
+    /// So much time has passed that whatever is brief has ended, and the session of a client that left for a moment too.
+    pub(crate) fn time_passes(&mut self, client: Option<usize>) {
+        for session in self.sessions.iter_mut().flatten() {
+            session.due.retain(|due| !due.message.is_brief());
+        }
+        self.floats.retain(|float| !float.message.is_brief());
+        self.retained.retain(|_, message| !message.is_brief());
+        client.into_iter().for_each(|client| self.end(client));
     }
 
     fn end(&mut self, client: usize) {
@@ -288,12 +323,13 @@ impl Model {
         }
         let matched = !groups.is_empty();
         for (_, mut members) in groups {
-            let at_once = members.keys().any(|client| self.is_connected(*client));
-            if at_once {
+            let is_online = members.keys().any(|client| self.is_connected(*client));
+            if is_online {
                 members.retain(|client, _| self.is_connected(*client));
             }
             // Nobody keeps a message of QoS 0 for those that are away.
-            let optional = !at_once && members.values().any(|member| member.qos.min(message.qos) == 0);
+            let is_lost = !is_online && members.values().any(|member| member.qos.min(message.qos) == 0);
+            let (at_once, optional) = (is_online && !message.is_brief(), is_lost || message.is_brief());
             self.floats.push(Float { message: message.clone(), members, at_once, optional, came: None });
         }
         matched
@@ -307,7 +343,6 @@ impl Model {
         let session = self.session(client);
         let is_new = session.subscriptions.insert(filter.to_owned(), subscription.clone()).is_none();
         if group.is_none() && (handling == 0 || handling == 1 && is_new) {
-            session.asked.insert(filter.to_owned(), subscription.clone());
             session.due.extend(retained.into_iter().map(|message| Due {
                 qos: message.qos.min(subscription.qos),
                 message,
@@ -338,14 +373,21 @@ impl Model {
             }
         }
         let found = session.due.iter().position(|due| is_same(session.terms.is_v5, due, publish));
-        let ordered = |at: usize| !session.due[..at].iter().any(|due| due.is_in_order_with(&session.due[at]));
+        let ordered = |at: usize| {
+            let mut before = session.due[..at].iter().filter(|due| !due.message.is_brief());
+            !before.any(|due| due.is_in_order_with(&session.due[at]))
+        };
         match found {
-            Some(at) if ordered(at) => drop(session.due.remove(at)),
+            Some(at) if ordered(at) => {
+                // What is brief and was to come before has ended.
+                let came = session.due.remove(at);
+                let mut number = 0..;
+                session.due.retain(|due| number.next() >= Some(at) || !due.is_in_order_with(&came));
+            }
             found => {
                 let copy = Came { client, is_v5: session.terms.is_v5, publish: publish.clone() };
                 match (assign(&mut self.floats, &copy, &mut Vec::new()), found) {
                     (true, _) => self.forget_settled(&publish.payload),
-                    (false, None) if is_retained_late(&self.retained, session, publish) => {}
                     (false, Some(_)) => return Err("others were to come before it".to_owned()),
                     (false, None) => return Err("it was not due".to_owned()),
                 }
@@ -469,7 +511,10 @@ fn is_copy(is_v5: bool, message: &Message, ids: &[u8], publish: &Publish) -> boo
     let properties: Vec<Property> = if is_v5 { publish.taken_apart() } else { Vec::new() };
     message.payload == publish.payload
         && message.topic.as_bytes() == publish.topic
-        && (!is_v5 || find(&properties, 0x26) == message.user_property.as_deref() && ids == publish.subscription_ids())
+        && (!is_v5
+            || find(&properties, 0x26) == message.user_property.as_deref()
+                && message.is_in_time(find(&properties, 0x02))
+                && ids == publish.subscription_ids())
 }
 
 fn is_same(is_v5: bool, due: &Due, publish: &Publish) -> bool {
@@ -477,18 +522,6 @@ fn is_same(is_v5: bool, due: &Due, publish: &Publish) -> bool {
         && due.qos == publish.qos
         && due.retain == publish.retain
         && (due.may_be_repeated || !publish.duplicate)
-}
-
-/// Whether a copy came because of a subscription for which the broker was still looking.
-fn is_retained_late(retained: &BTreeMap<String, Message>, session: &Session, publish: &Publish) -> bool {
-    let Some(message) = str::from_utf8(&publish.topic).ok().and_then(|topic| retained.get(topic)) else { return false };
-    publish.retain
-        && session.asked.iter().any(|(filter, subscription)| {
-            let ids = sorted_ids([subscription].into_iter());
-            matches(filter, &message.topic)
-                && is_copy(session.terms.is_v5, message, &ids, publish)
-                && message.qos.min(subscription.qos) == publish.qos
-        })
 }
 
 fn is_for(float: &Float, copy: &Came) -> bool {

@@ -1,4 +1,4 @@
-//! Where sequences run: a broker, with a data folder or without, that can be stopped and started again.
+//! Where sequences run: a broker, with a data folder or without, that can be stopped or killed and started again.
 
 use crate::broker::Broker;
 use std::net::SocketAddr;
@@ -6,14 +6,16 @@ use tempfile::TempDir;
 
 pub(crate) struct Place {
     shards: usize,
+    /// Whenever it is to be started again, it is killed.
+    is_killed: bool,
     folder: Option<TempDir>,
     broker: Option<Broker>,
 }
 
 impl Place {
-    pub(crate) fn start(shards: usize, keeps: bool) -> Self {
+    pub(crate) fn start(shards: usize, keeps: bool, is_killed: bool) -> Self {
         let folder = keeps.then(|| TempDir::new().unwrap());
-        let mut place = Self { shards, folder, broker: None };
+        let mut place = Self { shards, is_killed, folder, broker: None };
         place.start_again();
         place
     }
@@ -32,10 +34,16 @@ impl Place {
         self.folder.is_some()
     }
 
-    /// Stops the broker, which must end cleanly, and starts it again.
-    pub(crate) fn restart(&mut self) {
-        if let Some(broker) = self.broker.take() {
-            broker.stop();
+    pub(crate) fn is_killed(&self) -> bool {
+        self.is_killed
+    }
+
+    /// Kills the broker or stops it, which must end cleanly then, and starts it again.
+    pub(crate) fn restart(&mut self, is_killed: bool) {
+        match self.broker.take() {
+            Some(broker) if is_killed => broker.kill(),
+            Some(broker) => broker.stop(),
+            None => {}
         }
         self.start_again();
     }

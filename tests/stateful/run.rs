@@ -10,9 +10,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Clients that do what chance tells them; one more watches for wills.
+/// Clients that do what chance tells them; one more watches for wills, and another's will tells the time.
 pub(crate) const CLIENTS: usize = 5;
 pub(crate) const WATCH: usize = CLIENTS;
+pub(crate) const CLOCK: usize = CLIENTS + 1;
+const ALL: usize = CLIENTS + 2;
+
+/// Sequences of which one lets time pass, which takes seconds.
+const PATIENT: u64 = 4;
 
 /// Only a broker that hangs, or owes something, meets it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -46,6 +51,8 @@ pub(crate) struct Connection {
 pub(crate) struct Run<'p> {
     pub(crate) place: &'p mut Place,
     pub(crate) random: Random,
+    /// Time passes now and then, and some messages are brief.
+    pub(crate) is_patient: bool,
     pub(crate) model: Model,
     pub(crate) habits: Vec<Habits>,
     pub(crate) connections: Vec<Option<Connection>>,
@@ -69,14 +76,15 @@ impl<'p> Run<'p> {
                 receive_maximum: random.pick(&[1, 2, 5]),
             })
             .collect();
-        habits.push(Habits { holds: false, version: Version::V5, receive_maximum: u16::MAX });
+        habits.resize(ALL, Habits { holds: false, version: Version::V5, receive_maximum: u16::MAX });
         let (sender, events) = channel();
         Self {
             place,
             random,
-            model: Model::new(CLIENTS + 1),
+            is_patient: seed.is_multiple_of(PATIENT),
+            model: Model::new(ALL),
             habits,
-            connections: (0..=CLIENTS).map(|_| None).collect(),
+            connections: (0..ALL).map(|_| None).collect(),
             replaced: BTreeMap::new(),
             events,
             sender,

@@ -1,14 +1,20 @@
 //! What clients do: each step is carried out, told to the model, and waited for.
 
 use crate::client::*;
-use crate::model::{Message, Subscription, Terms, beginning};
+use crate::model::{BRIEF_S, LONG_S, Message, Subscription, Terms, beginning};
 use crate::raw::*;
-use crate::run::{CLIENTS, Run, WATCH};
+use crate::run::{CLIENTS, CLOCK, Run, WATCH};
 use crate::topics;
 use std::collections::BTreeMap;
 
 /// Aliases that a client sets; the broker takes 64.
 const ALIASES: u8 = 4;
+
+/// After so long what is brief has ended.
+const DELAY_S: u8 = 2 * BRIEF_S as u8;
+
+/// Topics that are retained on every shard.
+const RETAINED_EVERYWHERE: usize = 32;
 
 /// How a client ends its connection.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +22,8 @@ enum Leave {
     Disconnect,
     DisconnectWithWill,
     DisconnectForGood,
+    /// Its session is to end after [`BRIEF_S`].
+    DisconnectForAMoment,
     EndOfStream,
     Vanish,
 }
@@ -44,6 +52,7 @@ impl Run<'_> {
             21..=25 => self.acknowledge_some(client),
             26 => self.quiesce(),
             27 if self.place.keeps() && self.random.one_in(4) => self.restart(),
+            28 if self.is_patient && self.random.one_in(8) => self.let_time_pass(),
             _ => self.publish(None),
         }
         self.settle();
@@ -81,11 +90,9 @@ impl Run<'_> {
             }
         }
         if let Some(message) = &will {
-            let properties = [&[0x26][..], message.user_property.as_deref().unwrap_or_default()].concat();
-            let will = Will::new(&message.topic, &message.payload).qos(message.qos);
-            let will = if message.retain { will.retain() } else { will };
-            let properties = if message.user_property.is_some() { &properties[..] } else { &[] };
-            connecting = connecting.will(will.with(properties));
+            let will = Will::new(&message.topic, &message.payload).qos(message.qos).with(&properties_of(message));
+            let will = if client == CLOCK { will.with(&[0x18, 0, 0, 0, DELAY_S]) } else { will };
+            connecting = connecting.will(if message.retain { will.retain() } else { will });
         }
         let takes_over = self.connections[client].is_some();
         self.note(format!(
@@ -139,6 +146,10 @@ impl Run<'_> {
             Leave::DisconnectForGood => {
                 self.send(client, &packet(DISCONNECT, 0, &[0, 5, 0x11, 0, 0, 0, 0]));
                 self.model.session(client).terms.lasting = false;
+                false
+            }
+            Leave::DisconnectForAMoment => {
+                self.send(client, &packet(DISCONNECT, 0, &[0, 5, 0x11, 0, 0, 0, BRIEF_S as u8]));
                 false
             }
             Leave::EndOfStream => {
@@ -296,7 +307,10 @@ impl Run<'_> {
         }
         let user_property = (version == Version::V5 && self.random.one_in(2))
             .then(|| user_property("n", &self.messages.to_string())[1..].to_vec());
-        Message { publisher: client, topic, payload, qos, retain, user_property }
+        let brief = self.is_patient && self.random.one_in(3);
+        let expiry_s =
+            (version == Version::V5 && self.random.one_in(4)).then_some(if brief { BRIEF_S } else { LONG_S });
+        Message { publisher: client, topic, payload, qos, retain, user_property, expiry_s }
     }
 
     /// Sends a few messages from each of the publishers; returns those to be acknowledged, with the reason that is due.
@@ -416,8 +430,30 @@ impl Run<'_> {
         }
     }
 
-    /// The broker is stopped and started again; what it has to keep is there.
+    /// Time passes, by the broker's clock: a will that is due later has come. What is brief ends, and a session whose client
+    /// has left for a moment.
+    fn let_time_pass(&mut self) {
+        self.quiesce();
+        let leaves = (0..CLIENTS).find(|client| {
+            self.connections[*client].is_some() && self.is_v5(*client) && self.model.session(*client).terms.lasting
+        });
+        if let Some(client) = leaves {
+            self.leave_by(client, Leave::DisconnectForAMoment);
+        }
+        self.note("time passes".to_owned());
+        let will = self.message(CLOCK, topics::WILL_TOPICS[0].to_owned(), 0, false, Version::V311);
+        self.connect_as(CLOCK, Version::V5, true, true, Some(will));
+        self.leave_by(CLOCK, Leave::Vanish);
+        self.settle();
+        self.model.time_passes(leaves);
+        self.connect_as(CLOCK, Version::V5, true, false, None);
+        self.leave_by(CLOCK, Leave::Disconnect);
+    }
+
+    /// The broker is killed, without warning but in a quiet moment, or is stopped, and is started again; what it has to keep
+    /// is there.
     fn restart(&mut self) {
+        let is_killed = self.place.is_killed() || self.random.one_in(2);
         self.quiesce();
         for client in 0..CLIENTS {
             // A will would reach those that are still there when it is published.
@@ -425,14 +461,36 @@ impl Run<'_> {
                 self.leave_by(client, Leave::Disconnect);
             }
         }
-        self.note("the broker is stopped and started again".to_owned());
+        if is_killed {
+            self.bring_to_disk();
+        }
+        self.note(format!("the broker is stopped and started again; killed: {is_killed}"));
         for client in 0..=CLIENTS {
             if self.connections[client].take().is_some() {
                 self.model.disconnect(client, false, false);
             }
         }
-        self.place.restart();
+        self.place.restart(is_killed);
         self.watch();
+    }
+
+    /// What is acknowledged is on disk. What is not acknowledged, such as the clients' own acknowledgements, is on disk when
+    /// its shard has acknowledged something that came later. So every shard retains something.
+    fn bring_to_disk(&mut self) {
+        for is_empty in [false, true] {
+            for number in 0..RETAINED_EVERYWHERE {
+                let mut message = self.message(WATCH, format!("disk/{number}"), 1, true, Version::V311);
+                if is_empty {
+                    message.payload.clear();
+                }
+                let packet_id = self.packet_id(WATCH);
+                self.model.publish(&message, Some(WATCH));
+                self.send(WATCH, &publish_of(&message, packet_id).bytes(Version::V5));
+                self.acknowledgement(WATCH, PUBACK, packet_id);
+            }
+        }
+        self.settle();
+        self.quiesce();
     }
 
     /// Every session is looked into once more, and ended.
@@ -490,9 +548,19 @@ struct Published {
 fn publish_of(message: &Message, packet_id: u16) -> Publish {
     let mut publish = Publish::new(&message.topic, &message.payload).qos(message.qos, packet_id);
     publish.retain = message.retain;
-    if let Some(value) = &message.user_property {
-        publish.properties.push(0x26);
-        publish.properties.extend(value);
-    }
+    publish.properties = properties_of(message);
     publish
+}
+
+fn properties_of(message: &Message) -> Vec<u8> {
+    let mut properties = Vec::new();
+    if let Some(value) = &message.user_property {
+        properties.push(0x26);
+        properties.extend(value);
+    }
+    if let Some(expiry_s) = message.expiry_s {
+        properties.push(0x02);
+        properties.extend(expiry_s.to_be_bytes());
+    }
+    properties
 }

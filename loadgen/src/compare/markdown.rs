@@ -1,7 +1,8 @@
 //! A comparison as Markdown, for a terminal or a pull request.
 
+use super::pairs::LeftOut;
 use super::rules::Verdict;
-use super::{Comparison, Row};
+use super::{Comparison, Judged, Outcome, Row};
 use std::fmt::Write;
 
 /// The comparison as a Markdown table with its verdicts.
@@ -13,12 +14,11 @@ pub(crate) fn render(comparison: &Comparison) -> String {
 }
 
 fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
-    let scenario = c.base.first().map_or("", |r| &r.scenario);
-    writeln!(out, "### `{scenario}`: {} runs of base, {} of new\n", c.base.len(), c.new.len())?;
+    writeln!(out, "### `{}`: {}\n", c.scenario, runs(c))?;
     writeln!(out, "| figure | base | new | new / base | 95% interval |")?;
     writeln!(out, "|---|---:|---:|---:|---|")?;
     for Row { figure, base, new, ratio } in &c.rows {
-        write!(out, "| {} | {base:.1} | {new:.1} |", figure.name())?;
+        write!(out, "| {} | {} | {} |", figure.name(), amount(*base), amount(*new))?;
         match ratio {
             Some(r) => writeln!(out, " {:.3} | {:.3} - {:.3} |", r.estimate, r.low, r.high)?,
             None if *base > 0.0 => writeln!(out, " {:.3} | |", new / base)?,
@@ -29,23 +29,70 @@ fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
     for warning in &c.warnings {
         writeln!(out, "\n**Note:** {warning}.")?;
     }
-    if !c.verdicts.is_empty() {
-        writeln!(out)?;
+    for LeftOut { pair, why } in &c.left_out {
+        writeln!(out, "\n**Note:** pair {pair} was left out: {why}.")?;
     }
-    for (rule, verdict) in &c.verdicts {
-        writeln!(out, "- {}", sentence(&rule.to_string(), *verdict))?;
+    if c.judged.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    writeln!(out)?;
+    for judged in &c.judged {
+        writeln!(out, "- {}", sentence(judged))?;
+    }
+    writeln!(out, "\n{}\n\n**{}**", confidence(c), conclusion(c))
+}
+
+/// A figure's value: with a decimal where that says something.
+pub(crate) fn amount(value: f64) -> String {
+    format!("{value:.*}", usize::from(value < 1e5))
+}
+
+/// How many runs of what.
+pub(crate) fn runs(c: &Comparison) -> String {
+    match c.paired {
+        true if c.left_out.is_empty() => format!("{} pairs of runs", c.base.len()),
+        true => format!("{} of {} pairs of runs", c.base.len(), c.base.len() + c.left_out.len()),
+        false => format!("{} runs of base, {} of new", c.base.len(), c.new.len()),
+    }
+}
+
+/// What the verdicts' intervals promise.
+pub(crate) fn confidence(c: &Comparison) -> String {
+    format!(
+        "Of comparisons that break no rule, at most {:.1}% raise an alarm, all rules together: each of the {} is judged by \
+         its interval at {:.2}%.",
+        (1.0 - c.confidence) * 100.0,
+        c.judged.len(),
+        c.confidence_of_each() * 100.0
+    )
+}
+
+/// The whole comparison in a sentence.
+pub(crate) fn conclusion(c: &Comparison) -> &'static str {
+    match c.outcome() {
+        Outcome::Failed => "Slower than the rules allow.",
+        Outcome::Passed => "No rule is broken.",
+        Outcome::Unclear if c.has_too_many_left_out() => "Unclear: the generator disturbed too many pairs.",
+        Outcome::Unclear => "Unclear: the intervals are too wide to see what the rules ask to see.",
+    }
 }
 
 /// A verdict as a sentence.
-pub(crate) fn sentence(rule: &str, verdict: Verdict) -> String {
+pub(crate) fn sentence(judged: &Judged) -> String {
+    let Judged { rule, ratio, verdict } = judged;
+    let (interval, visible) = ratio.map_or_else(Default::default, |r| {
+        (format!("[{:.3}, {:.3}]", r.low, r.high), format!("a ratio of {:.3}", rule.visible(r)))
+    });
     match verdict {
-        Verdict::Kept => format!("ok: `{rule}` does not hold"),
-        Verdict::Unclear => {
-            format!("unclear: `{rule}` may hold; the interval reaches across the limit, more runs would tell")
+        Verdict::Kept => format!("ok: `{rule}` does not hold, {interval}; {visible} would have been found"),
+        Verdict::Unclear => format!(
+            "unclear: `{rule}` may hold; the interval {interval} reaches across the limit, more runs would tell; {visible} \
+             would have been found"
+        ),
+        Verdict::Blind => {
+            format!("**too wide: `{rule}`**, the interval is {interval}; only {visible} would have been found")
         }
-        Verdict::Broken => format!("**FAIL: `{rule}`**"),
+        Verdict::Broken => format!("**FAIL: `{rule}`**, the whole interval {interval} is beyond the limit"),
         Verdict::Absent => format!("not judged: `{rule}`, the runs do not have the figure"),
     }
 }

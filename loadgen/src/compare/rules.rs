@@ -55,31 +55,38 @@ pub(crate) struct Rule {
     pub(crate) figure: Figure,
     above: bool,
     limit: f64,
+    see: Option<f64>,
 }
 
 impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("`{text}`: {what}; a rule is like `p99 > 1.10` or `delivered_per_s < 0.95`");
+        let wrong = |what: &str| {
+            format!("`{text}`: {what}; a rule is like `p99 > 1.10`, `p50 > 1.03 see 1.10` or `delivered_per_s < 0.95`")
+        };
         let at = text.find(['<', '>']).ok_or_else(|| wrong("there is neither < nor >"))?;
-        let (name, limit) = (text[..at].trim(), text[at + 1..].trim());
+        let (name, rest) = (text[..at].trim(), &text[at + 1..]);
+        let (limit, see) = rest.split_once("see").map_or((rest, None), |(limit, see)| (limit, Some(see)));
         let figure = FIGURES.into_iter().find(|f| f.name() == name).ok_or_else(|| {
             let names = FIGURES.map(Figure::name).join(", ");
             wrong(&format!("`{name}` is none of {names}"))
         })?;
-        let limit = limit
-            .parse()
-            .ok()
-            .filter(|l: &f64| *l > 0.0 && l.is_finite())
-            .ok_or_else(|| wrong("the limit is not a ratio"))?;
-        Ok(Self { figure, above: text.as_bytes()[at] == b'>', limit })
+        let ratio = |text: &str| text.trim().parse().ok().filter(|r: &f64| *r > 0.0 && r.is_finite());
+        let limit = ratio(limit).ok_or_else(|| wrong("the limit is not a ratio"))?;
+        let see = see.map(|see| ratio(see).ok_or_else(|| wrong("what is to be seen is not a ratio"))).transpose()?;
+        let above = text.as_bytes()[at] == b'>';
+        if see.is_some_and(|see| if above { see <= limit } else { see >= limit }) {
+            return Err(wrong("what is to be seen is not beyond the limit"));
+        }
+        Ok(Self { figure, above, limit, see })
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.figure.name(), if self.above { '>' } else { '<' }, self.limit)
+        write!(f, "{} {} {}", self.figure.name(), if self.above { '>' } else { '<' }, self.limit)?;
+        self.see.map_or(Ok(()), |see| write!(f, " see {see}"))
     }
 }
 
@@ -90,6 +97,8 @@ pub(crate) enum Verdict {
     Kept,
     /// The interval reaches across the limit: more runs would tell.
     Unclear,
+    /// The runs differ too much among themselves to show the change that the rule asks to see.
+    Blind,
     /// The whole interval is beyond the limit.
     Broken,
     /// The figure is not in the runs.
@@ -98,15 +107,23 @@ pub(crate) enum Verdict {
 
 impl Rule {
     /// Judges a ratio. Only an interval that lies wholly beyond the limit breaks the rule: noise widens the interval, and
-    /// so makes a rule slower to break, never quicker.
+    /// so makes a rule slower to break, never quicker. How quick it still is `see` asks.
     pub(crate) fn judge(&self, ratio: Option<Ratio>) -> Verdict {
         let Some(ratio) = ratio else { return Verdict::Absent };
         let beyond = |value: f64| if self.above { value > self.limit } else { value < self.limit };
+        let visible = self.visible(ratio);
+        let is_blind = self.see.is_some_and(|see| if self.above { visible > see } else { visible < see });
         match (beyond(ratio.low), beyond(ratio.high)) {
             (true, true) => Verdict::Broken,
+            _ if is_blind => Verdict::Blind,
             (false, false) => Verdict::Kept,
             _ => Verdict::Unclear,
         }
+    }
+
+    /// The smallest change that four of five comparisons as noisy as this one would have found.
+    pub(crate) fn visible(&self, ratio: Ratio) -> f64 {
+        if self.above { self.limit * ratio.margin } else { self.limit / ratio.margin }
     }
 }
 
@@ -116,17 +133,23 @@ mod tests {
 
     #[test]
     fn rules_parse_and_print() {
-        for (text, printed) in [("p99 > 1.10", "p99 > 1.1"), ("delivered_per_s<0.95", "delivered_per_s < 0.95")] {
+        for (text, printed) in [
+            ("p99 > 1.10", "p99 > 1.1"),
+            ("p50 > 1.03 see 1.10", "p50 > 1.03 see 1.1"),
+            ("delivered_per_s<0.95see 0.9", "delivered_per_s < 0.95 see 0.9"),
+        ] {
             assert_eq!(text.parse::<Rule>().expect(text).to_string(), printed);
         }
-        for text in ["p99", "p98 > 1", "p99 > x", "p99 > -1", "> 1"] {
+        for text in
+            ["p99", "p98 > 1", "p99 > x", "p99 > -1", "> 1", "p99 > 1.1 see", "p99 > 1.1 see 1.1", "p99 < 0.9 see 1"]
+        {
             assert!(text.parse::<Rule>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn only_the_whole_interval_breaks_a_rule() {
-        let ratio = |low, estimate, high| Some(Ratio { estimate, low, high });
+        let ratio = |low, estimate, high| Some(Ratio { estimate, low, high, margin: 1.0 });
         let slower: Rule = "p99 > 1.1".parse().expect("rule");
         let fewer: Rule = "delivered_per_s < 0.9".parse().expect("rule");
         let rows = [
@@ -138,6 +161,25 @@ mod tests {
             (fewer, ratio(0.7, 0.8, 0.95), Verdict::Unclear),
             (fewer, ratio(0.95, 1.0, 1.1), Verdict::Kept),
             (fewer, None, Verdict::Absent),
+        ];
+        for (rule, ratio, verdict) in rows {
+            assert_eq!(rule.judge(ratio), verdict, "{rule} {ratio:?}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_see_the_change_does_not_say_that_there_is_none() {
+        let ratio = |low, high, margin| Some(Ratio { estimate: 1.0, low, high, margin });
+        let rule: Rule = "p99 > 1.05 see 1.10".parse().expect("rule");
+        let fewer: Rule = "delivered_per_s < 0.95 see 0.90".parse().expect("rule");
+        let rows = [
+            (rule, ratio(0.98, 1.02, 1.03), Verdict::Kept),
+            (rule, ratio(0.98, 1.06, 1.04), Verdict::Unclear),
+            (rule, ratio(0.90, 1.04, 1.06), Verdict::Blind),
+            (rule, ratio(0.80, 1.30, 1.40), Verdict::Blind),
+            (rule, ratio(1.20, 1.80, 1.40), Verdict::Broken),
+            (fewer, ratio(0.98, 1.02, 1.04), Verdict::Kept),
+            (fewer, ratio(0.98, 1.02, 1.08), Verdict::Blind),
         ];
         for (rule, ratio, verdict) in rows {
             assert_eq!(rule.judge(ratio), verdict, "{rule} {ratio:?}");

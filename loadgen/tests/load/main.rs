@@ -4,6 +4,7 @@ mod agents;
 mod compare;
 mod delivery;
 mod failures;
+mod kills;
 mod latency;
 mod support;
 mod verify;

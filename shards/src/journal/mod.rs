@@ -44,6 +44,7 @@ pub(crate) use recover::Restored;
 use crate::ShardId;
 use crate::config::Storage;
 use crate::routing::Retained;
+use crate::shard::Tag;
 use crate::wire::Bell;
 use barrier::Barriers;
 use jobs::Jobs;
@@ -53,9 +54,11 @@ use ringtail_storage::{Commit, Disk, DiskFile, Log, LogStats, RecordRef};
 use state::State;
 use std::path::Path;
 
-/// What the journal notes about a retained message.
+/// What is noted about a retained message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Note {
+    /// Which of those published it is.
+    pub(crate) tag: Tag,
     at: Option<RecordRef>,
     /// The number of the pending write that holds, or 0.
     pending: u64,

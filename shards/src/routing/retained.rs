@@ -136,10 +136,14 @@ impl<N: Default> Retained<N> {
     /// The message of a topic, unless it has expired.
     #[must_use]
     pub fn get(&self, topic_name: &str, now: Millis) -> Option<&Rc<Message>> {
-        self.messages.get(topic_name.as_bytes()).map(|kept| &kept.message).filter(|message| message.expires_at > now)
+        self.kept(topic_name, now).map(|kept| &kept.message)
     }
 
-    /// Calls `found` for each message whose topic matches `filter`, in the order of the topics, for one slice; what it
+    fn kept(&self, topic_name: &str, now: Millis) -> Option<&Kept<N>> {
+        self.messages.get(topic_name.as_bytes()).filter(|kept| kept.message.expires_at > now)
+    }
+
+    /// Calls `found` with each message, and its note, whose topic matches `filter`, in the order of the topics, for one slice; what it
     /// returns is where to go on, `None` at the end. Between two slices messages may be set and removed: what stays is
     /// found once.
     #[must_use]
@@ -149,17 +153,19 @@ impl<N: Default> Retained<N> {
         cursor: Option<&Cursor>,
         slice: Slice,
         now: Millis,
-        mut found: impl FnMut(&Rc<Message>),
+        mut found: impl FnMut(&Rc<Message>, &N),
     ) -> Option<Cursor> {
         if !has_wildcards(filter) {
-            self.get(filter, now).into_iter().for_each(found);
+            if let Some(Kept { message, note }) = self.kept(filter, now) {
+                found(message, note);
+            }
             return None;
         }
         let mut bytes = 0;
         if let Some(parent) = filter.strip_suffix("/#").filter(|parent| cursor.is_none() && !has_wildcards(parent)) {
             // `a/#` also matches `a` (4.7.1.2), which does not stand beside `a/`: `a!` comes between.
-            if let Some(message) = self.get(parent, now) {
-                found(message);
+            if let Some(Kept { message, note }) = self.kept(parent, now) {
+                found(message, note);
                 bytes += message.memory_bytes();
                 // A slice of its own when it is large: the topics below it are greater.
                 if bytes >= slice.bytes_max {
@@ -172,11 +178,11 @@ impl<N: Default> Retained<N> {
         let range = self.messages.range::<[u8], _>((start, Bound::Unbounded));
         let mut range = range.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix));
         let mut last = None;
-        for (topic, Kept { message, .. }) in range.by_ref().take(slice.topics_max.max(1)) {
+        for (topic, Kept { message, note }) in range.by_ref().take(slice.topics_max.max(1)) {
             // [MQTT-4.7.2-1]
             let spared = prefix.is_empty() && topic.as_bytes().starts_with(b"$");
             if !spared && message.expires_at > now && filter_matches(filter.as_bytes(), topic.as_bytes()) {
-                found(message);
+                found(message, note);
                 bytes += message.memory_bytes();
             }
             last = Some(topic);

@@ -2,15 +2,17 @@
 //!
 //! It runs on the client's own shard, before anything happens to a session that is there. Until CONNACK the connection
 //! is in [`Phase::Connecting`](super::connection::Phase::Connecting), so that the time for CONNECT bounds the whole
-//! exchange, and its CONNECT is kept.
+//! exchange, and its CONNECT is kept. An exchange of a live client has as much time of its own.
 
 use super::Core;
 use crate::shard::inbound::Flow;
+use crate::shard::timers::Timer;
 use ringtail_mqtt::authentication::{Authentication, Step};
 use ringtail_mqtt::codec::{self, Frame};
 use ringtail_mqtt::packet::{Connect, Packet, ProtocolVersion, ReasonPacket};
 use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::session::DetachCause;
+use ringtail_mqtt::time::Millis;
 use std::sync::Arc;
 
 /// The enhanced authentication of a connection.
@@ -19,6 +21,10 @@ pub(crate) struct Authenticating {
     /// The bytes of CONNECT, until CONNACK.
     connect: Option<Vec<u8>>,
     maximum_packet_size_bytes: u32,
+    /// When an exchange that is under way after CONNACK must have ended.
+    deadline: Millis,
+    /// When the timer comes up that looks at it: there is one at most, however many exchanges there are.
+    timer_at: Millis,
 }
 
 impl Core {
@@ -46,7 +52,13 @@ impl Core {
             _ => return self.refuse_authentication(number, ReasonCode::MalformedPacket, Some(connect)),
         };
         let maximum_packet_size_bytes = properties.maximum_packet_size_bytes.unwrap_or(u32::MAX);
-        let authenticating = Authenticating { authentication, connect: Some(connect_bytes), maximum_packet_size_bytes };
+        let authenticating = Authenticating {
+            authentication,
+            connect: Some(connect_bytes),
+            maximum_packet_size_bytes,
+            deadline: self.local.now,
+            timer_at: self.local.now,
+        };
         self.authenticating.insert(number, authenticating);
         self.step_before_connack(number, step)
     }
@@ -72,19 +84,73 @@ impl Core {
 
     /// An AUTH of a live client.
     pub(crate) fn take_auth(&mut self, number: u32, auth: &ReasonPacket<'_>) -> Flow {
+        let begins = !self.awaits_auth(number);
         let said = match self.step(number, auth).unwrap_or(Step::Refuse(ReasonCode::ProtocolError)) {
             Step::Continue(octets) => self.say(number, ReasonCode::ContinueAuthentication, &octets),
             Step::Success(octets) => self.say(number, ReasonCode::Success, &octets),
             Step::Refuse(reason) => Err(reason),
         };
         match said {
-            Ok(()) => Flow::Continue,
+            Ok(()) => {
+                if begins {
+                    self.bound_authentication(number);
+                }
+                Flow::Continue
+            }
             Err(reason) => {
                 self.local.counters.authentications_failed += 1;
                 self.disconnect(number, reason, DetachCause::Lost); // [MQTT-4.12.1-2]
                 Flow::Stop
             }
         }
+    }
+
+    /// True while a live client, or one that is to become live, owes an AUTH.
+    fn awaits_auth(&self, number: u32) -> bool {
+        self.authenticating.get(&number).is_some_and(|authenticating| authenticating.authentication.is_under_way())
+    }
+
+    /// An exchange begins: the client has so much time to end it.
+    fn bound_authentication(&mut self, number: u32) {
+        let deadline = self.local.now.plus_ms(u64::from(self.config.connect_timeout_ms));
+        let Some(authenticating) = self.authenticating.get_mut(&number) else { return };
+        authenticating.deadline = deadline;
+        if authenticating.authentication.is_under_way() && authenticating.timer_at <= self.local.now {
+            authenticating.timer_at = self.timers.file(Timer::Connection(number), deadline);
+        }
+    }
+
+    /// Looks whether a live client has ended an exchange in time.
+    pub(crate) fn check_authentication_time(&mut self, number: u32) {
+        if !self.awaits_auth(number) {
+            return;
+        }
+        if self.local.connections.get(number).is_some_and(|connection| connection.held) {
+            return self.bound_authentication(number); // its answer may be there and was not read
+        }
+        let now = self.local.now;
+        let Some(authenticating) = self.authenticating.get_mut(&number) else { return };
+        if now < authenticating.deadline {
+            if authenticating.timer_at <= now {
+                authenticating.timer_at = self.timers.file(Timer::Connection(number), authenticating.deadline);
+            }
+            return;
+        }
+        self.count_unfinished_authentication(number);
+        self.local.counters.authentications_failed += 1;
+        self.disconnect(number, ReasonCode::NotAuthorized, DetachCause::Lost); // [MQTT-4.12.1-2]
+    }
+
+    /// The time for CONNECT has passed, and the client has not ended the exchange.
+    pub(crate) fn refuse_unfinished_authentication(&mut self, number: u32) {
+        self.count_unfinished_authentication(number);
+        let _ = self.refuse_authentication(number, ReasonCode::NotAuthorized, None);
+    }
+
+    fn count_unfinished_authentication(&mut self, number: u32) {
+        let Some(connection) = self.local.connections.get(number) else { return };
+        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: the authentication did not end in time");
+        self.local.counters.authentications_timed_out += 1;
     }
 
     fn step(&mut self, number: u32, auth: &ReasonPacket<'_>) -> Option<Step> {

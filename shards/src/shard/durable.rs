@@ -10,7 +10,7 @@ use crate::shard::inbound::Flow;
 use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher};
 use crate::shard::sessions::{Membership, SessionEntry};
-use crate::shard::{Core, Shard};
+use crate::shard::{Core, Shard, Tag};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
@@ -186,12 +186,13 @@ impl Core {
         journal.current_attempt()
     }
 
-    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe there.
+    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe where
+    /// there is something to forget.
     pub(crate) fn send_forgotten(&mut self) {
         let Some(journal) = &mut self.local.journal else { return };
         for (shard, exchange) in journal.take_forgotten() {
             if self.post(shard, Mail::Forget(exchange.session, exchange.packet_id)) {
-                self.note_sent(shard, Lane::Messages, true);
+                self.note_sent(shard, Lane::Messages, self.durable_shards.contains(shard));
             }
         }
     }
@@ -470,7 +471,7 @@ impl Core {
     }
 
     /// A message to retain on this shard.
-    pub(crate) fn keep_retained(&mut self, message: Rc<Message>) {
+    pub(crate) fn keep_retained(&mut self, message: Rc<Message>, tag: Tag) {
         let Self { retained, local, .. } = self;
         let reserved = match &mut local.journal {
             None => None,
@@ -483,7 +484,11 @@ impl Core {
             },
         };
         let topic_name = Rc::clone(&message);
-        match (retained.set(message), &mut local.journal, reserved) {
+        let mut kept = retained.set(message);
+        if let Ok(note) = &mut kept {
+            note.tag = tag;
+        }
+        match (kept, &mut local.journal, reserved) {
             (Ok(note), Some(journal), Some(reserved)) => journal.retained(topic_name.topic_name(), note, reserved),
             (Ok(_), _, _) => {}
             (Err(error), journal, reserved) => {

@@ -20,8 +20,13 @@ impl Core {
             connection.version = connect.version;
             connection.bridge = connect.bridge;
         }
-        // A client without an identifier must ask for a clean session. 3.1.1: [MQTT-3.1.3-8]
-        if connect.client_id.is_empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start {
+        // A client without an identifier must ask for a clean session; in 3.1 it must have one. 3.1.1: [MQTT-3.1.3-8]
+        let needs_a_name = match connect.version {
+            ProtocolVersion::V3_1 => true,
+            ProtocolVersion::V3_1_1 => !connect.clean_start,
+            ProtocolVersion::V5 => false,
+        };
+        if connect.client_id.is_empty() && needs_a_name {
             self.refuse_connect(number, ReasonCode::ClientIdentifierNotValid, Some(connect));
             return Flow::Stop;
         }
@@ -140,7 +145,7 @@ impl Core {
         let elsewhere = self.config.server_reference.as_deref().filter(|_| names_another_server(reason));
         let wants = |connect: &&Connect<'_>| connect.properties.request_problem_information != Some(false);
         let explanation = connect.filter(wants).map(|_| reason.explanation());
-        let size_max = connect.map_or(0, |connect| connect.properties.maximum_packet_size_bytes.unwrap_or(u32::MAX));
+        let size_max = connect.and_then(|connect| connect.properties.maximum_packet_size_bytes);
         if let Some(outbox) = self.local.connections.writable(number, &mut self.local.pool) {
             let bytes = outbox.bytes_mut();
             let start = bytes.len();
@@ -149,9 +154,12 @@ impl Core {
                 let properties = Properties { reason_string, server_reference, ..Properties::default() };
                 let refusal = ConnAck { session_present: false, reason, properties };
                 let encoded = codec::encode(&Packet::ConnAck(Box::new(refusal)), version, bytes);
-                if encoded.is_ok() && bytes.len() - start <= size_max as usize {
+                if encoded.is_ok() && connect.is_some() && fits(&bytes[start..], size_max) {
                     break;
                 }
+            }
+            if !fits(&bytes[start..], size_max) {
+                bytes.truncate(start); // [MQTT-3.1.2-24]
             }
         }
         self.drain(number);
@@ -218,4 +226,9 @@ impl Core {
         let number = self.admit(slot, hand_over.peer);
         self.take_bytes(number, &hand_over.bytes);
     }
+}
+
+/// Whether the client takes a packet of these bytes.
+fn fits(bytes: &[u8], size_max: Option<u32>) -> bool {
+    size_max.is_none_or(|size_max| bytes.len() <= size_max as usize)
 }

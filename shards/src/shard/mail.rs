@@ -3,6 +3,7 @@
 use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
+use crate::shard::retentions::{Retention, Tag};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
@@ -20,7 +21,12 @@ pub(crate) enum Mail {
     /// The descriptor of a hand-over will not come: the receiving shard has no room for it.
     HandOverFailed(u64),
     /// A message to retain; without a payload, one to forget [MQTT-3.3.1-6].
-    Retain(Box<(Message, Option<Publisher>)>),
+    Retain(Box<Retain>),
+    /// What has the receiving shard published to be retained? Asked for new subscribers that it knows of; the number names
+    /// the question.
+    RetainedFence(u64),
+    /// The answer.
+    RetainedFenced(Box<RetainedFenced>),
     /// A subscriber asks for a slice of retained messages.
     RetainedAsk(Box<RetainedAsk>),
     /// A slice of retained messages.
@@ -55,9 +61,18 @@ pub(crate) struct Forwarded {
     pub message: Message,
     /// The topic's hash, so that it is computed once.
     pub topic_hash: u64,
+    /// Where else it goes, when it is to be retained.
+    pub retention: Option<Retention>,
     pub publisher: Option<Publisher>,
     /// Of a QoS 2 PUBLISH that may come again after a crash.
     pub attempt: Option<Attempt>,
+}
+
+/// A message on its way to the shard that retains it.
+pub(crate) struct Retain {
+    pub message: Message,
+    pub tag: Tag,
+    pub publisher: Option<Publisher>,
 }
 
 /// A message on its way to one member of a shared subscription.
@@ -88,6 +103,14 @@ pub(crate) struct HandOver {
     pub bytes: Vec<u8>,
 }
 
+/// How much a shard had published to be retained when it was asked.
+pub(crate) struct RetainedFenced {
+    /// That of the question.
+    pub fence: u64,
+    /// For each shard that keeps such messages, how many were sent there.
+    pub sent: Box<[u64]>,
+}
+
 /// The question for a slice of retained messages.
 pub(crate) struct RetainedAsk {
     /// The asker's session and name for the question.
@@ -103,7 +126,9 @@ pub(crate) struct RetainedFound {
     /// Those of the question.
     pub session: u32,
     pub asked: u64,
-    pub messages: Vec<Message>,
+    pub messages: Vec<(Message, Tag)>,
+    /// How many messages to retain the answering shard had taken from each.
+    pub taken: Box<[u64]>,
     /// Where the next slice begins; `None` when there is nothing more.
     pub after: Option<Cursor>,
 }

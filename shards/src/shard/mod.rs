@@ -21,6 +21,7 @@ mod mail;
 mod pool;
 mod publish;
 mod retained_scan;
+mod retentions;
 #[cfg(test)]
 mod rig;
 mod scans;
@@ -40,6 +41,7 @@ pub(crate) use clock::Clock;
 pub(crate) use durable::Known;
 pub(crate) use idle::Idle;
 pub(crate) use mail::Mail;
+pub(crate) use retentions::Tag;
 
 use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
@@ -54,6 +56,7 @@ use crate::shard::groups::GroupPick;
 use crate::shard::holds::Holds;
 use crate::shard::local::Local;
 use crate::shard::mail::HandOver;
+use crate::shard::retentions::Retentions;
 use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
@@ -125,6 +128,7 @@ pub(crate) struct Core {
     pub matches: Matches,
     pub remote: Remote,
     pub retained: SavedRetained,
+    pub retentions: Retentions,
     pub scans: Scans,
     pub holds: Holds,
     pub ended: Ended,
@@ -197,6 +201,7 @@ impl Core {
             shared: Shared::new(seed, config.shared_strategy),
             remote: Remote::new(seed, config.shared_strategy),
             retained: Retained::new(config.retained_messages_max, config.retained_bytes_max),
+            retentions: Retentions::new(id, config.shards as u8),
             scans: Scans::default(),
             holds: Holds::default(),
             ended: Ended::default(),

@@ -5,6 +5,7 @@ use crate::journal::{Attempt, Lane};
 use crate::routing::hash_topic;
 use crate::shard::Core;
 use crate::shard::mail::{Forwarded, Mail, Publisher};
+use crate::shard::retentions::Retention;
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
@@ -24,13 +25,14 @@ impl Core {
     pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<Origin>) -> bool {
         self.begin_publication(origin.and_then(|o| o.attempt));
         let hash = hash_topic(&self.seed, message.topic_name);
-        let mut routed = self.publish_here(message, hash, origin.map(|o| o.session));
+        let retention = message.retain.then(|| self.retentions.next(self.keeper_of(message.topic_name)));
+        let mut routed = self.publish_here(message, hash, retention, origin.map(|o| o.session));
         if self.shards > 1 {
-            routed |= self.forward(message, hash, origin.map(|o| o.publisher));
+            routed |= self.forward(message, hash, retention, origin.map(|o| o.publisher));
         }
         routed |= self.publish_to_groups(message, hash, origin);
-        if message.retain {
-            self.retain(message, origin.map(|o| o.publisher));
+        if let Some(retention) = retention {
+            self.retain(message, retention, origin.map(|o| o.publisher));
         }
         if !routed {
             self.local.counters.publish_unmatched += 1;
@@ -39,9 +41,15 @@ impl Core {
     }
 
     /// Delivers to this shard's subscribers.
-    fn publish_here(&mut self, message: &MessageRef<'_>, hash: u64, from: Option<u32>) -> bool {
-        if message.retain && !self.scans.is_empty() {
-            self.scans.note(hash);
+    fn publish_here(
+        &mut self,
+        message: &MessageRef<'_>,
+        hash: u64,
+        retention: Option<Retention>,
+        from: Option<u32>,
+    ) -> bool {
+        if let Some(Retention { keeper, tag }) = retention.filter(|_| !self.scans.is_empty()) {
+            self.scans.note(hash, tag, keeper);
         }
         let Self { subscriptions, matches, local, encoder, .. } = self;
         subscriptions.matches(message.topic_name, hash, matches);
@@ -65,12 +73,18 @@ impl Core {
     }
 
     /// Sends the message to every other shard that has subscribers for it.
-    fn forward(&mut self, message: &MessageRef<'_>, topic_hash: u64, publisher: Option<Publisher>) -> bool {
+    fn forward(
+        &mut self,
+        message: &MessageRef<'_>,
+        topic_hash: u64,
+        retention: Option<Retention>,
+        publisher: Option<Publisher>,
+    ) -> bool {
         let mut shards = self.remote.shards_for(message.topic_name, topic_hash);
         shards.remove(self.id);
         let attempt = self.send_attempt(shards);
         for shard in shards {
-            let forwarded = Forwarded { message: Message::from(*message), topic_hash, publisher, attempt };
+            let forwarded = Forwarded { message: Message::from(*message), topic_hash, retention, publisher, attempt };
             self.local.counters.publish_forwarded += 1;
             if self.send(shard, Mail::Publish(Box::new(forwarded)), message.qos) {
                 self.note_sent(
@@ -98,7 +112,7 @@ impl Core {
     /// A message that another shard forwarded.
     pub(crate) fn take_forwarded(&mut self, from: ShardId, forwarded: &Forwarded) {
         self.begin_publication(forwarded.attempt);
-        self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, None);
+        self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, forwarded.retention, None);
         self.answer_publication(from, Lane::Messages, forwarded.publisher);
         match forwarded.publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),

@@ -11,8 +11,9 @@ use crate::journal::{Lane, SavedRetained};
 use crate::routing::{Cursor, FilterId, Slice, has_wildcards, hash_topic};
 use crate::shard::Core;
 use crate::shard::local::Local;
-use crate::shard::mail::{Mail, Publisher, RetainedAsk, RetainedFound};
-use crate::shard::scans::{Current, Place};
+use crate::shard::mail::{Mail, Publisher, Retain, RetainedAsk, RetainedFenced, RetainedFound};
+use crate::shard::retentions::{Retention, Tag};
+use crate::shard::scans::Place;
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
@@ -28,12 +29,13 @@ const STEPS_MAX: usize = 8;
 impl Core {
     /// Starts to look for the retained messages of a filter that a session has subscribed to.
     pub(crate) fn start_scan(&mut self, session: u32, filter: &str, has_wildcards: bool) {
-        // Most subscribers have nothing to wait for, and most shards know it.
-        let nothing_retained = if has_wildcards {
-            self.shards == 1 && self.retained.is_empty()
-        } else {
-            self.keeper_of(filter) == self.id && self.retained.get(filter, self.local.now).is_none()
-        };
+        // Most subscribers have nothing to wait for, and a shard that is alone knows it.
+        let nothing_retained = self.shards == 1
+            && if has_wildcards {
+                self.retained.is_empty()
+            } else {
+                self.retained.get(filter, self.local.now).is_none()
+            };
         if let Some(filter) = self.subscriptions.find(filter).filter(|_| !nothing_retained) {
             self.scans.add(session, filter);
         }
@@ -41,11 +43,27 @@ impl Core {
 
     /// Takes scans a step further whose subscriber has room. True when there may be more to do at once.
     pub(crate) fn step_scans(&mut self) -> bool {
+        self.start_fence();
         for _ in 0..STEPS_MAX {
             let Some(session) = self.scans.next_ready() else { return false };
             self.step_scan(session);
         }
         self.scans.has_ready()
+    }
+
+    /// Asks all shards what they have published for those who have subscribed since the last time.
+    fn start_fence(&mut self) {
+        let Some(fence) = self.scans.begin_fence(self.id, self.shards, self.retentions.sent()) else { return };
+        let id = self.id;
+        for shard in (0..self.shards).filter(|shard| *shard != id) {
+            self.post(shard, Mail::RetainedFence(fence));
+        }
+    }
+
+    /// Another shard asks what this one has published. The announcement of the subscription that it asks for came before.
+    pub(crate) fn take_retained_fence(&mut self, from: ShardId, fence: u64) {
+        let sent = self.retentions.sent().into();
+        self.post(from, Mail::RetainedFenced(Box::new(RetainedFenced { fence, sent })));
     }
 
     /// A subscriber may have room again.
@@ -59,7 +77,7 @@ impl Core {
         if !self.local.has_room(session) {
             return; // what makes room wakes the scan
         }
-        let Self { scans, subscriptions, retained, local, homes, .. } = self;
+        let Self { scans, subscriptions, retained, retentions, local, homes, seed, .. } = self;
         let (id, last) = (self.id, self.shards - 1);
         let begin = |filter| {
             subscriptions.subscriber(filter, session)?;
@@ -69,12 +87,17 @@ impl Core {
             let of_topic = Place { shard: keeper, last: keeper, after: None };
             Some(if has_wildcards(text) { everywhere } else { of_topic })
         };
-        let Some(Current { filter, place, .. }) = scans.current(session, begin) else { return };
-        let Some(text) = subscriptions.filter(*filter) else { return };
+        let Some(current) = scans.current(session, begin) else { return };
+        let Some(text) = subscriptions.filter(current.filter) else { return };
+        let place = &current.place;
         if place.shard == id {
-            let (filter, after) = (*filter, place.after.take());
-            let (messages, after) = retained_slice(retained, local, text, after.as_ref());
-            self.give_slice(session, filter, messages);
+            if !current.is_answerable(retentions.taken()) {
+                return scans.wake(session); // what is missing is in a ring
+            }
+            let current = current.clone();
+            let (mut messages, after) = retained_slice(retained, local, text, current.place.after.as_ref());
+            scans.strike_out(&current, &mut messages, |topic_name| hash_topic(seed, topic_name), retentions.taken());
+            self.give_slice(session, current.filter, messages.into_iter().map(|(message, _)| message));
             self.scans.go_on(session, after);
         } else {
             let (to, filter, after) = (place.shard, text.into(), place.after.clone());
@@ -87,23 +110,20 @@ impl Core {
     pub(crate) fn take_retained_ask(&mut self, from: ShardId, ask: RetainedAsk) {
         let RetainedAsk { session, asked, filter, after } = ask;
         let (messages, after) = retained_slice(&self.retained, &self.local, &filter, after.as_ref());
-        let messages = messages.iter().map(|message| Message::clone(message)).collect();
-        self.post(from, Mail::RetainedFound(Box::new(RetainedFound { session, asked, messages, after })));
+        let messages = messages.iter().map(|(message, tag)| (Message::clone(message), *tag)).collect();
+        let taken = self.retentions.taken().into();
+        self.post(from, Mail::RetainedFound(Box::new(RetainedFound { session, asked, messages, taken, after })));
     }
 
     /// Another shard answers.
     pub(crate) fn take_retained_found(&mut self, found: RetainedFound) {
-        let RetainedFound { session, asked, mut messages, after } = found;
-        let Some(current) = self.scans.answered(session, asked) else { return };
+        let RetainedFound { session, asked, mut messages, taken, after } = found;
+        let Some(current) = self.scans.answered(session, asked, &taken) else { return };
         if !self.local.has_room(session) {
             return;
         }
-        let filter = current.filter;
-        if self.scans.has_notes() {
-            let seed = self.seed;
-            messages.retain(|message| !self.scans.has_newer(&current, hash_topic(&seed, message.topic_name())));
-        }
-        self.give_slice(session, filter, messages.into_iter().map(Rc::new));
+        self.scans.strike_out(&current, &mut messages, |topic_name| hash_topic(&self.seed, topic_name), &taken);
+        self.give_slice(session, current.filter, messages.into_iter().map(|(message, _)| Rc::new(message)));
         self.scans.go_on(session, after);
     }
 
@@ -124,32 +144,36 @@ impl Core {
     }
 
     /// Keeps, replaces or forgets the retained message of a topic, on the shard that keeps it.
-    pub(crate) fn retain(&mut self, message: &MessageRef<'_>, publisher: Option<Publisher>) {
-        let keeper = self.keeper_of(message.topic_name);
+    pub(crate) fn retain(&mut self, message: &MessageRef<'_>, to: Retention, publisher: Option<Publisher>) {
+        let Retention { keeper, tag } = to;
         let message = Message::from(*message);
         if keeper == self.id {
-            self.take_retain(message);
+            self.retentions.note_sent(keeper);
+            self.take_retain(message, tag);
         } else {
             let wait = message.qos > QoS::AtMostOnce;
-            if self.post(keeper, Mail::Retain(Box::new((message, publisher)))) {
+            if self.post(keeper, Mail::Retain(Box::new(Retain { message, tag, publisher }))) {
+                self.retentions.note_sent(keeper);
                 self.note_sent(keeper, Lane::Retained, wait);
             }
         }
     }
 
     /// A message to retain on this shard, from another.
-    pub(crate) fn take_retain_mail(&mut self, from: ShardId, message: Message, publisher: Option<Publisher>) {
+    pub(crate) fn take_retain_mail(&mut self, from: ShardId, retain: Retain) {
+        let Retain { message, tag, publisher } = retain;
         self.begin_publication(None);
-        self.take_retain(message);
+        self.take_retain(message, tag);
         self.answer_publication(from, Lane::Retained, publisher);
     }
 
     /// A message to retain on this shard.
-    fn take_retain(&mut self, message: Message) {
+    fn take_retain(&mut self, message: Message, tag: Tag) {
+        self.retentions.note_taken(tag);
         if message.payload().is_empty() {
             self.forget_retained(message.topic_name()); // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         } else {
-            self.keep_retained(Rc::new(message));
+            self.keep_retained(Rc::new(message), tag);
         }
     }
 }
@@ -160,13 +184,15 @@ fn retained_slice(
     local: &Local,
     filter: &str,
     after: Option<&Cursor>,
-) -> (Vec<Rc<Message>>, Option<Cursor>) {
+) -> (Vec<(Rc<Message>, Tag)>, Option<Cursor>) {
     let limits = &local.limits;
     let slice = Slice {
         topics_max: SLICE_TOPICS_MAX.min(limits.queue_messages_max as usize / 2),
         bytes_max: SLICE_BYTES_MAX.min(limits.outbox_bytes_max / 4).min(limits.queue_bytes_max / 4),
     };
     let mut messages = Vec::new();
-    let after = retained.scan(filter, after, slice, local.now, |message| messages.push(Rc::clone(message)));
+    let after = retained.scan(filter, after, slice, local.now, |message, note| {
+        messages.push((Rc::clone(message), note.tag));
+    });
     (messages, after)
 }

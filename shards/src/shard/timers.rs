@@ -99,6 +99,12 @@ impl Timers {
         (self.len > 0).then_some(Millis(self.earliest.saturating_mul(TICK_MS)))
     }
 
+    /// How many are filed.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     fn first_filed(&self) -> u64 {
         if self.len == 0 {
             return u64::MAX;

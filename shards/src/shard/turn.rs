@@ -298,10 +298,9 @@ impl Core {
             Mail::Group(forwarded) => self.take_group_forwarded(from, *forwarded),
             Mail::Announce(announcement) => self.remote.apply(from, &announcement),
             Mail::HandOver(hand_over) => self.take_hand_over(hand_over),
-            Mail::Retain(retain) => {
-                let (message, publisher) = *retain;
-                self.take_retain_mail(from, message, publisher);
-            }
+            Mail::Retain(retain) => self.take_retain_mail(from, *retain),
+            Mail::RetainedFence(fence) => self.take_retained_fence(from, fence),
+            Mail::RetainedFenced(fenced) => self.scans.fenced(fenced.fence, from, &fenced.sent),
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
@@ -328,6 +327,9 @@ impl Core {
 
     fn check_connect_time(&mut self, number: u32) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
+        if connection.phase == Phase::Live {
+            return self.check_authentication_time(number);
+        }
         if self.local.now < connection.deadline {
             // Early: the deadline lies beyond the wheel, or the entry is of an earlier connection of this number.
             if matches!(connection.phase, Phase::Connecting | Phase::Draining) {
@@ -341,7 +343,11 @@ impl Core {
             Phase::Draining => return self.requests.push(Request::CloseNow(number)),
             Phase::Live | Phase::Closing => return,
         }
-        tracing::debug!(shard = self.id, peer = %connection.peer, "closed: no CONNECT in time");
+        let peer = connection.peer;
+        if self.is_authenticating(number) {
+            return self.refuse_unfinished_authentication(number);
+        }
+        tracing::debug!(shard = self.id, %peer, "closed: no CONNECT in time");
         self.local.counters.connections_closed_connect_timeout += 1;
         self.drain(number);
     }

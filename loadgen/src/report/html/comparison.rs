@@ -2,6 +2,7 @@
 
 use super::plot::{Axis, escape, lines};
 use super::{curve, page};
+use crate::compare::pairs::LeftOut;
 use crate::compare::rules::Verdict;
 use crate::compare::{Comparison, Row, markdown};
 use crate::error::Error;
@@ -16,12 +17,20 @@ use std::path::Path;
 /// # Errors
 /// [`Error::Report`] when a run's histogram does not decode.
 pub(crate) fn render(comparison: &Comparison) -> Result<String, Error> {
-    let scenario = comparison.base.first().map_or("", |r| &r.scenario);
-    let (base, new) = (comparison.base.len(), comparison.new.len());
-    let mut body = format!("<h1>{}</h1><p class=\"sub\">{base} runs of base, {new} of new</p>", escape(scenario));
-    for (rule, verdict) in comparison.verdicts.iter().filter(|(_, v)| *v != Verdict::Kept) {
-        let text = markdown::sentence(&rule.to_string(), *verdict).replace(['*', '`'], "");
-        let _ = write!(body, "<div class=\"warn\">{}</div>", escape(&text));
+    let scenario = &comparison.scenario;
+    let runs = markdown::runs(comparison);
+    let mut body = format!("<h1>{}</h1><p class=\"sub\">{runs}</p>", escape(scenario));
+    if !comparison.judged.is_empty() {
+        let (conclusion, confidence) = (markdown::conclusion(comparison), markdown::confidence(comparison));
+        let _ = write!(body, "<p><b>{conclusion}</b></p><p class=\"sub\">{confidence}</p>");
+    }
+    for judged in &comparison.judged {
+        let class = if matches!(judged.verdict, Verdict::Kept) { "sub" } else { "warn" };
+        let text = markdown::sentence(judged).replace(['*', '`'], "");
+        let _ = write!(body, "<div class=\"{class}\">{}</div>", escape(&text));
+    }
+    for LeftOut { pair, why } in &comparison.left_out {
+        let _ = write!(body, "<div class=\"warn\">pair {pair} was left out: {}.</div>", escape(why));
     }
     for warning in &comparison.warnings {
         let _ = write!(body, "<div class=\"warn\">{}.</div>", escape(warning));
@@ -36,7 +45,8 @@ fn table(rows: &[Row]) -> String {
         "<div class=\"scroll\"><table><tr><th>figure</th><th>base</th><th>new</th><th>new / base</th><th>95% interval</th></tr>",
     );
     for Row { figure, base, new, ratio } in rows {
-        let _ = write!(out, "<tr><td>{}</td><td>{base:.1}</td><td>{new:.1}</td>", figure.name());
+        let (base, new) = (markdown::amount(*base), markdown::amount(*new));
+        let _ = write!(out, "<tr><td>{}</td><td>{base}</td><td>{new}</td>", figure.name());
         let _ = match ratio {
             Some(r) => write!(out, "<td>{:.3}</td><td>{:.3} - {:.3}</td></tr>", r.estimate, r.low, r.high),
             None => write!(out, "<td></td><td></td></tr>"),
@@ -81,6 +91,7 @@ fn latency(run: &Report) -> Result<Option<Histogram<u64>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::How;
 
     #[test]
     fn both_sides_are_drawn() {
@@ -92,7 +103,8 @@ mod tests {
             report
         };
         let (base, new) = ([100, 101, 102].map(run).to_vec(), [200, 201, 202].map(run).to_vec());
-        let comparison = Comparison::new(base, new, &["p99 > 1.1".parse().expect("rule")]).expect("runs");
+        let how = How { paired: false, confidence: 0.95 };
+        let comparison = Comparison::new(base, new, &["p99 > 1.1".parse().expect("rule")], how).expect("runs");
         let page = render(&comparison).expect("a page");
         assert!(
             page.contains("FAIL: p99") && page.contains("class=\"line b\"") && page.contains("class=\"line a thin\"")

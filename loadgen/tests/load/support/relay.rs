@@ -1,74 +1,152 @@
-//! A relay between clients and a broker that hands every byte on after a known time.
+//! A relay between one publisher and one subscriber and their broker, which hands on what the broker says after a known time
+//! and writes down when each message came in and went out.
+//!
+//! With one message outstanding at a time (`--max --window 1`, QoS 0) its notes bound what a generator may report, however
+//! busy the machine is: a message is due after the one before went out, comes in after it was due, arrives after it went
+//! out, and has arrived before the next one comes in.
 
+use ringtail_mqtt::codec::{self, Frame};
+use ringtail_mqtt::packet::PacketType;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes, and when they are to be handed on.
-type Chunk = (Instant, Vec<u8>);
+/// Before the time to hand something on the relay stops sleeping and watches the clock: sleeps end late.
+const WATCH: Duration = Duration::from_micros(200);
 
-/// Starts a relay to `broker` that delays what the broker says by `delay`, and returns what `--target` takes. It listens on
-/// the Unix socket at `path`, or on a free port; its threads end with the process.
-pub(crate) fn start(broker: SocketAddr, delay: Duration, path: Option<PathBuf>) -> String {
-    let connect = move || {
-        let stream = TcpStream::connect(broker).expect("the broker");
-        stream.set_nodelay(true).expect("a socket");
-        stream
-    };
-    match path {
-        Some(path) => {
-            let listener = UnixListener::bind(&path).expect("a path of our own");
-            std::thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let again = UnixStream::try_clone(&stream).expect("a socket");
-                    join((stream, again), connect(), delay);
-                }
-            });
-            format!("unix://{}", path.display())
-        }
-        None => {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let address = listener.local_addr().expect("bound");
-            std::thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    stream.set_nodelay(true).expect("a socket");
-                    let again = stream.try_clone().expect("a socket");
-                    join((stream, again), connect(), delay);
-                }
-            });
-            format!("mqtt://{address}")
-        }
+type Shared = Arc<(Mutex<Notes>, Condvar)>;
+
+/// Bytes, when they came, and when they are to be handed on.
+type Chunk = (Instant, Instant, Vec<u8>);
+
+/// A relay that runs; its threads end with the process.
+pub(crate) struct Relay {
+    /// What `--target` takes.
+    pub(crate) target: String,
+    notes: Shared,
+}
+
+/// When messages passed, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    /// Came from the publisher.
+    pub(crate) came: Vec<Instant>,
+    /// Was held between broker and subscriber for so long.
+    pub(crate) held: Vec<Duration>,
+    /// Began to go out to the subscriber.
+    pub(crate) went: Vec<Instant>,
+    /// A client hung up.
+    pub(crate) ended: Option<Instant>,
+}
+
+impl Relay {
+    /// Starts a relay to `broker` that delays what the broker says by `delay`, on the Unix socket at `path`, or on a free
+    /// port.
+    pub(crate) fn start(broker: SocketAddr, delay: Duration, path: Option<PathBuf>) -> Self {
+        let notes = Shared::default();
+        let ours = Arc::clone(&notes);
+        let join = move |read, write| {
+            let stream = TcpStream::connect(broker).expect("the broker");
+            stream.set_nodelay(true).expect("a socket");
+            let again = stream.try_clone().expect("a socket");
+            pass(read, Box::new(again), Duration::ZERO, Arc::clone(&ours), Notes::note_in);
+            pass(Box::new(stream), write, delay, Arc::clone(&ours), Notes::note_out);
+        };
+        let target = match path {
+            Some(path) => listen_unix(path, join),
+            None => listen_tcp(join),
+        };
+        Self { target, notes }
+    }
+
+    /// What it has written down, once a client has hung up.
+    pub(crate) fn notes(&self) -> Notes {
+        let (notes, ended) = &*self.notes;
+        let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.wait_while(notes, |n| n.ended.is_none()).unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Joins a client, as one end to read and one to write, with the broker.
-fn join<S: Read + Write + Send + 'static>(client: (S, S), broker: TcpStream, delay: Duration) {
-    let again = broker.try_clone().expect("a socket");
-    pass(client.0, again, Duration::ZERO);
-    pass(broker, client.1, delay);
+impl Notes {
+    fn note_in(&mut self, came: Instant, _went: Instant) {
+        self.came.push(came);
+    }
+
+    fn note_out(&mut self, came: Instant, went: Instant) {
+        self.held.push(went - came);
+        self.went.push(went);
+    }
 }
 
-/// Hands on what `from` says to `to`, `delay` later.
-fn pass<R: Read + Send + 'static, W: Write + Send + 'static>(mut from: R, mut to: W, delay: Duration) {
+type Reader = Box<dyn Read + Send>;
+type Writer = Box<dyn Write + Send>;
+
+fn listen_tcp(join: impl Fn(Reader, Writer) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            stream.set_nodelay(true).expect("a socket");
+            join(Box::new(stream.try_clone().expect("a socket")), Box::new(stream));
+        }
+    });
+    format!("mqtt://{address}")
+}
+
+fn listen_unix(path: PathBuf, join: impl Fn(Reader, Writer) + Send + 'static) -> String {
+    let listener = UnixListener::bind(&path).expect("a path of our own");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            join(Box::new(UnixStream::try_clone(&stream).expect("a socket")), Box::new(stream));
+        }
+    });
+    format!("unix://{}", path.display())
+}
+
+/// Hands on what `from` says to `to`, `delay` later, and notes the messages among it with the times at which they came and
+/// began to go out.
+fn pass(mut from: Reader, mut to: Writer, delay: Duration, notes: Shared, note: fn(&mut Notes, Instant, Instant)) {
     let (sender, chunks) = mpsc::channel::<Chunk>();
+    let at_end = Arc::clone(&notes);
     std::thread::spawn(move || {
         let mut buffer = [0; 16 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
+            let came = Instant::now();
             // When the other side has gone, there is nobody to hand it to.
-            if sender.send((Instant::now() + delay, buffer[..n].to_vec())).is_err() {
+            if sender.send((came, came + delay, buffer[..n].to_vec())).is_err() {
                 return;
             }
         }
+        at_end.0.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(Instant::now());
+        at_end.1.notify_all();
     });
     std::thread::spawn(move || {
-        for (due, bytes) in chunks {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        for (came, due, bytes) in chunks {
+            wait_until(due);
+            let is_message = bytes[0] >> 4 == PacketType::Publish as u8;
+            let went = Instant::now();
+            if is_message {
+                let is_one = matches!(codec::frame(&bytes, 1 << 16), Ok(Frame::Complete { total_bytes, .. }) if total_bytes == bytes.len());
+                assert!(is_one, "one message at a time is outstanding");
+                note(&mut notes.0.lock().unwrap_or_else(PoisonError::into_inner), came, went);
+            }
             if to.write_all(&bytes).is_err() {
                 return;
             }
         }
     });
+}
+
+fn wait_until(due: Instant) {
+    let left = || due.saturating_duration_since(Instant::now());
+    while left() > WATCH {
+        std::thread::sleep(left() - WATCH);
+    }
+    while !left().is_zero() {
+        std::hint::spin_loop();
+    }
 }
