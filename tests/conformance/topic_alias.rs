@@ -93,6 +93,20 @@ conformance! {
         assert!(aliased > 0, "aliases save the topic");
     }
 
+    /// The first message to a topic sets an alias that is free, and those after it go without the topic, whatever their QoS.
+    // 5.0: [MQTT-3.1.2-26]
+    fn one_alias_out_for_every_qos(at: V5) {
+        let (mut client, _) = at.connect(&at.connecting("client").with(&[0x22, 0, 1]));
+        client.subscribe(&at.topic("a"), 2);
+        for (n, qos) in [0, 1, 2, 2, 1, 0].into_iter().enumerate() {
+            at.publisher().put(&at.message("a", n.to_string()).qos(qos, 1));
+            let publish = client.publication();
+            client.acknowledge(&publish);
+            let topic = if n == 0 { at.topic("a") } else { String::new() };
+            assert_eq!((publish.property(0x23), publish.topic), (Some(vec![0, 1]), topic.into_bytes()), "{n}");
+        }
+    }
+
     // 5.0: [MQTT-3.1.2-27]
     fn no_aliases_out_unasked(at: V5) {
         for properties in [&[][..], &[0x22, 0, 0]] {

@@ -182,8 +182,8 @@ impl<'a> World<'a> {
             }
             42..60 => self.client_reads(),
             60..72 => self.client_pays(),
-            72..87 => self.client_publishes(),
-            87..90 => self.client_subscribes(),
+            72..85 => self.client_publishes(),
+            85..90 => self.client_subscribes(),
             90..94 => self.client_connects(),
             94 => self.client_leaves(),
             95 if crashes > 0 && self.random.once_in(crashes) => self.crash(),
