@@ -296,7 +296,7 @@ fn a_folder_that_cannot_be_used_is_said_so() {
     assert!(error.contains("layout is damaged at byte 0"), "{error}");
     fs::write(dir.join("layout"), layout).unwrap();
     fs::rename(dir.join("generation-1/shard-1"), folder.path().join("elsewhere")).unwrap();
-    let (_, error) = log(&["repair", path(&dir), "--yes"], 7);
+    let (_, error) = log(&["verify", path(&dir)], 7);
     assert!(error.contains("shard-1 is missing"), "{error}");
 }
 

@@ -10,6 +10,8 @@ pub enum QueuePolicy {
     DropOldest,
     /// The new message is not queued; the drop is counted.
     DropNewest,
+    /// As [`QueuePolicy::DropNewest`], and the caller refuses the message towards its publisher.
+    Reject,
 }
 
 /// Bounds and offers of the server, the same for every session.

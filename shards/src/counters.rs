@@ -65,7 +65,7 @@ counters! {
     retained_refused_full: "Retained messages not kept because a limit was reached.",
     publish_received: "PUBLISH packets taken from clients.",
     publish_received_bytes: "Payload bytes of the PUBLISH packets taken from clients.",
-    publish_refused: "PUBLISH packets refused, for the server's own topics and for payloads that are not the text they claim to be.",
+    publish_refused: "PUBLISH packets refused, for the server's own topics, for payloads that are not the text they claim to be, and for full queues under the policy reject.",
     publish_sent: "Messages handed to subscribers' connections.",
     publish_queued: "Messages queued for a session whose window was full or that was offline.",
     publish_unmatched: "Messages that matched no subscription.",

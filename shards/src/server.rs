@@ -7,7 +7,7 @@ use crate::ShardId;
 use crate::config::Config;
 use crate::counters::{Counters, PublishedCounters};
 use crate::executor::{self, Background, Executor, ExecutorError};
-use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
+use crate::journal::{FolderError, Journal, ShardFolder, open_disk, open_folder};
 use crate::mesh::{Port, TooManyNeighbours, mesh};
 use crate::routing::Seed;
 use crate::shard::{Clock, Control, Core, Idle, Known, Mail, Quiet, Shard};
@@ -307,7 +307,8 @@ fn make_shard(
     let mut core = Core::new(number as ShardId, seed, Arc::clone(config), port, clock.now());
     let mut known = Known::default();
     if let Some(dir) = log_dir {
-        let opened = Journal::open(dir, config.storage.clone(), config.shards as u8, number, wire.bell());
+        let opened = open_disk(dir)
+            .and_then(|disk| Journal::open(disk, config.storage.clone(), config.shards as u8, number, wire.bell()));
         let (journal, restored) = opened.map_err(SeatError::Folder)?;
         known = core.restore(journal, restored);
     }

@@ -17,6 +17,18 @@ pub(crate) enum LogError {
     #[error("{0}")]
     Lost(StorageError),
     #[error(
+        "{} holds {names}, and the file that says which of them counts is lost; each is whole unless files of it are \
+         missing: move all but one to another folder and repair the rest, nothing was changed",
+        dir.display()
+    )]
+    Generations { dir: PathBuf, names: String },
+    #[error(
+        "{} cannot be made anew: what lies in the logs beside it does not belong to one broker; put them back from a \
+         backup",
+        path.display()
+    )]
+    Mixed { path: PathBuf },
+    #[error(
         "{} is damaged in {places}; `ringtail log repair {}` says what would be given up and changes nothing before --yes",
         dir.display(), dir.display()
     )]
@@ -60,7 +72,11 @@ impl LogError {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::Folder(_) | Self::Empty { .. } | Self::CopyExists { .. } | Self::NotEmpty { .. } => Exit::Folder,
-            Self::Lost(_) | Self::Damaged { .. } | Self::NotRepaired { .. } => Exit::Damaged,
+            Self::Lost(_)
+            | Self::Generations { .. }
+            | Self::Mixed { .. }
+            | Self::Damaged { .. }
+            | Self::NotRepaired { .. } => Exit::Damaged,
             Self::Line { .. } | Self::Io { .. } => Exit::Failed,
         }
     }

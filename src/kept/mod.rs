@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod inspect;
 mod line;
+mod lost;
 mod repair;
 mod table;
 mod verify;

@@ -2,11 +2,12 @@
 
 use super::arguments::Repair as Options;
 use super::error::{LogError, Places};
+use super::lost::Lost;
 use super::verify::Judged;
 use super::{open, shard_dirs};
 use crate::exit::Failure;
 use ringtail_storage::tools::{self, Repair, Repaired};
-use ringtail_storage::{Access, Disk};
+use ringtail_storage::{Access, DataFolder, Disk};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn repair(options: &Options) -> Result<(), Failure> {
     let dir = &options.folder.dir;
-    let places = named_damage(dir)?;
+    let lost = Lost::of(dir)?;
+    let places = named_damage(dir, lost.as_ref())?;
     if places == 0 {
         writeln!(io::stdout(), "{} is sound: there is nothing to repair", dir.display())?;
         return Ok(());
@@ -22,28 +24,35 @@ pub(super) fn repair(options: &Options) -> Result<(), Failure> {
     if !options.yes {
         return Err(LogError::NotRepaired { dir: dir.clone(), places: Places(places) }.into());
     }
-    let (folder, layout) = open(dir, Access::Write)?;
+    let (mut folder, dirs) = logs(dir, lost.as_ref(), Access::Write)?;
     if !options.no_copy {
         let copy = keep_copy(dir)?;
         writeln!(io::stdout(), "{} is the folder as it was", copy.display())?;
     }
     let how = if options.truncate { Repair::Truncate } else { Repair::Skip };
-    for dir in shard_dirs(&folder, layout) {
+    for (_, dir) in dirs {
         let disk = Disk::open(&dir, Access::Write).map_err(LogError::from)?;
         for done in tools::repair(&disk, how).map_err(LogError::from)? {
             writeln!(io::stdout(), "{}", told(&done))?;
         }
+    }
+    for made in lost.map(|lost| lost.make(&mut folder)).transpose()?.into_iter().flatten() {
+        writeln!(io::stdout(), "{made}")?;
     }
     writeln!(io::stdout(), "{} is repaired", dir.display())?;
     Ok(())
 }
 
 /// Names what is damaged, and says in how many places.
-fn named_damage(dir: &Path) -> Result<usize, Failure> {
-    let (folder, layout) = open(dir, Access::Read)?;
+fn named_damage(dir: &Path, lost: Option<&Lost>) -> Result<usize, Failure> {
+    let (folder, dirs) = logs(dir, lost, Access::Read)?;
     let mut places = 0;
-    for (shard, dir) in shard_dirs(&folder, layout).iter().enumerate() {
-        let judged = Judged::of(dir)?;
+    for finding in lost.map(|lost| lost.findings(&folder)).unwrap_or_default() {
+        writeln!(io::stdout(), "DAMAGED: {finding}")?;
+        places += 1;
+    }
+    for (shard, dir) in dirs {
+        let judged = Judged::of(&dir)?;
         if !judged.findings.is_empty() {
             writeln!(io::stdout(), "shard {shard}: {}", dir.display())?;
             judged.write_findings(&mut io::stdout())?;
@@ -51,6 +60,18 @@ fn named_damage(dir: &Path) -> Result<usize, Failure> {
         }
     }
     Ok(places)
+}
+
+/// Opens the folder, whatever it has lost, and says where the logs are that are there.
+fn logs(dir: &Path, lost: Option<&Lost>, access: Access) -> Result<(DataFolder, Vec<(u32, PathBuf)>), LogError> {
+    let Some(lost) = lost else {
+        let (folder, layout) = open(dir, access)?;
+        let dirs = (0..).zip(shard_dirs(&folder, layout)).collect();
+        return Ok((folder, dirs));
+    };
+    let folder = DataFolder::open_lost(dir, access)?;
+    let dirs = lost.shard_dirs(&folder);
+    Ok((folder, dirs))
 }
 
 fn told(done: &Repaired) -> String {

@@ -103,7 +103,7 @@ impl Named for Sync {
 
 impl Named for QueuePolicy {
     const NAMES: &'static [(&'static str, Self)] =
-        &[("drop_oldest", Self::DropOldest), ("drop_newest", Self::DropNewest)];
+        &[("drop_oldest", Self::DropOldest), ("drop_newest", Self::DropNewest), ("reject", Self::Reject)];
 }
 
 impl Named for LevelFilter {

@@ -160,8 +160,9 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
     "mqtt.queue_bytes_max", config.limits.queue_bytes_max, size(0, 1 << 40), Restart,
         "Bytes of the messages queued for one session.";
     "mqtt.queue_policy", config.limits.queue_policy, Kind::Choice(names::<QueuePolicy>), Restart,
-        "What happens when a session's queue is full: the oldest message makes room, or the new one is not queued. \
-         Either way the drop is counted.";
+        "What happens when a session's queue is full: the oldest message makes room (drop_oldest), or the new one is \
+         not queued (drop_newest); with reject its publisher is told so as well, by Quota exceeded in PUBACK or \
+         PUBREC, or before 5.0 by closing its connection. The drop is counted in any case.";
     "mqtt.outbox_bytes_max", config.limits.outbox_bytes_max, size(1 << 10, 1 << 32), Restart,
         "Bytes that wait to be sent to one connection: above it QoS 0 is dropped for that subscriber, and QoS 1 and 2 \
          stay queued.";

@@ -60,7 +60,7 @@ pub enum StorageError {
     },
     /// A segment that the log still needs has no file.
     #[error(
-        "{} is missing and the log needs it; put it back from a backup, or run a repair, which gives up its records",
+        "{} is missing and the log needs it; put it back from a backup, or run a repair, which says what it gives up",
         path.display()
     )]
     Missing {

@@ -9,6 +9,7 @@
 //! Depends on [`crate::disk`] for the lock. The number of shards changes by writing all logs of a new generation beside the old
 //! one and then replacing one small file, so that a crash leaves the one or the other and never a mixture.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ const LAYOUT_VERSION: u32 = 1;
 
 const LAYOUT: &str = "layout";
 const GENERATION: &str = "generation-";
+const SHARD: &str = "shard-";
 
 /// Which logs a data folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,51 @@ impl DataFolder {
         Ok(folder)
     }
 
+    /// Opens and locks a data folder for a repair, whatever it has lost, and changes nothing. Without a layout file that holds
+    /// there is no [`layout`](DataFolder::layout).
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`], [`StorageError::Newer`], and what the operating system says.
+    pub fn open_lost(dir: &Path, access: Access) -> Result<DataFolder, StorageError> {
+        let folder = LockedFolder::open(dir, access)?;
+        let layout = match read_layout(dir) {
+            Err(StorageError::Damaged { .. }) => None,
+            read => read?,
+        };
+        Ok(DataFolder { folder, layout })
+    }
+
+    /// The numbers of the generations of which there is a folder, in order.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn generations(&self) -> Result<Vec<u32>, StorageError> {
+        let dir = self.folder.dir();
+        let mut found = generations(dir).map_err(|e| StorageError::io(dir, "list", e))?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The shards of a generation whose logs have a file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn shards_found(&self, generation: u32) -> Result<BTreeSet<u32>, StorageError> {
+        let dir = self.generation_dir(generation);
+        let mut found = BTreeSet::new();
+        let entries = match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+            read => read.map_err(|e| StorageError::io(&dir, "list", e))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(|e| StorageError::io(&dir, "list", e))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()?.strip_prefix(SHARD)?.parse::<u32>().ok());
+            let mut inside = fs::read_dir(&path).map_err(|e| StorageError::io(&path, "list", e))?;
+            found.extend(name.filter(|_| inside.next().is_some()));
+        }
+        Ok(found)
+    }
+
     /// The layout that holds; `None` in a new folder.
     pub fn layout(&self) -> Option<Layout> {
         self.layout
@@ -74,7 +121,7 @@ impl DataFolder {
 
     /// The folder of a shard's log, for [`Log::open`](crate::Log::open) or [`Disk::open`](crate::Disk::open).
     pub fn shard_dir(&self, layout: Layout, shard: u32) -> PathBuf {
-        self.generation_dir(layout.generation).join(format!("shard-{shard}"))
+        self.generation_dir(layout.generation).join(format!("{SHARD}{shard}"))
     }
 
     /// Makes `layout` the one that holds, and removes the logs of the one before, which must be closed. Everything in the

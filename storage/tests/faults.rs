@@ -262,6 +262,7 @@ fn a_disk_that_stays_broken_stops_the_log_for_good() {
     subject.disk.fail_syncs(u32::MAX);
     assert!(!subject.commit(Reach::Synced));
     assert!(subject.log.rewrite_unsynced(&mut subject.keeper).is_err());
+    assert!(!subject.log.is_whole());
     assert!(matches!(subject.log.rewrite_unsynced(&mut subject.keeper), Err(StorageError::Stopped { .. })));
     assert!(matches!(subject.set(3, 60), Err(AppendError::Stopped { .. })));
     assert_eq!(subject.log.durable().upto().segment(), 1);
@@ -297,6 +298,7 @@ fn a_rewrite_that_finds_no_room_can_be_tried_again() {
     subject.disk.fail_syncs(1);
     assert!(!subject.commit(Reach::Synced));
     assert!(matches!(subject.log.rewrite_unsynced(&mut subject.keeper), Err(StorageError::NoRoom { .. })));
+    assert!(subject.log.is_whole());
     subject.disk.set_room_bytes(SEGMENT_BYTES);
     subject.log.retry_room();
     subject.log.rewrite_unsynced(&mut subject.keeper).unwrap();

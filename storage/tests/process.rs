@@ -84,7 +84,9 @@ fn outcome(prefix: Command, dir: &Path) -> String {
 /// This program, where everybody can run it.
 fn program(beside: &Path) -> PathBuf {
     let copy = beside.join("program");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: one that this one has open to write while another test starts its child could not be run.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(beside, fs::Permissions::from_mode(0o755)).unwrap();
     copy
 }

@@ -15,6 +15,8 @@ pub(crate) struct Setup {
     shards: usize,
     settings: Vec<(&'static str, String)>,
     folder: Option<PathBuf>,
+    /// What the broker is started with, such as `nsenter` and its arguments.
+    within: Vec<String>,
 }
 
 pub(crate) struct Broker {
@@ -37,6 +39,12 @@ impl Setup {
         self
     }
 
+    /// Has this command start the broker; it must become the broker and not a parent of it.
+    pub(crate) fn within(mut self, command: &[&str]) -> Self {
+        self.within = command.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// Starts the broker and waits until it says that it is ready.
     pub(crate) fn start(self) -> Broker {
         match std::env::var(OTHER_BROKER).as_deref() {
@@ -47,8 +55,9 @@ impl Setup {
     }
 
     fn start_ringtail(self) -> Broker {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtail"));
-        command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--shards", &self.shards.to_string()]);
+        let mut words = self.within.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_ringtail")]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["serve", "--listen", "tcp://127.0.0.1:0", "--shards", &self.shards.to_string()]);
         for (key, value) in &self.settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
@@ -85,7 +94,7 @@ impl Setup {
 
 impl Broker {
     pub(crate) fn with(shards: usize) -> Setup {
-        Setup { shards, settings: Vec::new(), folder: None }
+        Setup { shards, settings: Vec::new(), folder: None, within: Vec::new() }
     }
 
     /// A broker with the defaults.
@@ -107,6 +116,18 @@ impl Broker {
         let status = std::fs::read_to_string(status).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    /// The values of counters, named in the order of `shards/src/counters.rs`; needs `log.format` to be `json`.
+    pub(crate) fn counters(&mut self, names: &[&str]) -> Vec<u64> {
+        let program = self.program.as_mut().unwrap();
+        program.signal("USR1");
+        let value = |line: &str, name: &str| {
+            let counter = line.contains("ringtail::counters") && line.contains(&format!("\"{name}\""));
+            let (_, rest) = line.split_once("\"value\":").filter(|_| counter)?;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        };
+        names.iter().map(|name| program.wait_for(|line| value(line, name))).collect()
     }
 
     /// Stops the broker cleanly.

@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "shared with tests that use the rest")]
 mod broker;
 mod bystanders;
+mod full_disk;
+mod full_queue;
 mod program;
 #[allow(dead_code, reason = "shared with the conformance tests")]
 mod raw;

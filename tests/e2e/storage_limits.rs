@@ -8,7 +8,7 @@ use Version::{V5, V311};
 use std::path::Path;
 use tempfile::TempDir;
 
-const QUOTA_EXCEEDED: u8 = 0x97;
+pub(crate) const QUOTA_EXCEEDED: u8 = 0x97;
 /// Several to a segment of 1 MiB.
 const PAYLOAD_BYTES: usize = 60_000;
 /// More than four segments hold.
@@ -24,7 +24,7 @@ fn narrow(shards: usize, folder: &Path) -> Setup {
         .set("mqtt.queue_messages_max", 1_000_000)
 }
 
-fn payload(n: usize) -> Vec<u8> {
+pub(crate) fn payload(n: usize) -> Vec<u8> {
     let mut payload = vec![b'.'; PAYLOAD_BYTES];
     let number = format!("{n} ");
     payload[..number.len()].copy_from_slice(number.as_bytes());
@@ -37,7 +37,7 @@ fn number(payload: &[u8]) -> usize {
 }
 
 /// A durable session that is subscribed and away.
-fn sleeper(broker: &Broker, client_id: &str, filter: &str) {
+pub(crate) fn sleeper(broker: &Broker, client_id: &str, filter: &str) {
     let mut client = Raw::connect(broker, &Connect::lasting(V5, client_id));
     client.subscribe(filter, 1);
     client.send(packet(DISCONNECT, 0, &[]));
@@ -45,7 +45,7 @@ fn sleeper(broker: &Broker, client_id: &str, filter: &str) {
 }
 
 /// Publishes until the log has no room; returns the numbers of what was acknowledged.
-fn fill(publisher: &mut Raw, topic: &str) -> Vec<usize> {
+pub(crate) fn fill(publisher: &mut Raw, topic: &str) -> Vec<usize> {
     let mut kept = Vec::new();
     for n in 0..FULL_BY_NOW {
         // A publisher on another shard is told by DISCONNECT, one on the same by PUBACK.
@@ -63,14 +63,14 @@ fn fill(publisher: &mut Raw, topic: &str) -> Vec<usize> {
 }
 
 /// Connects the sleeper and takes so many messages; returns their numbers.
-fn drain(broker: &Broker, client_id: &str, count: usize) -> (Raw, Vec<usize>) {
+pub(crate) fn drain(broker: &Broker, client_id: &str, count: usize) -> (Raw, Vec<usize>) {
     let mut client = Raw::connect(broker, &Connect::lasting(V5, client_id));
     let numbers = (0..count).map(|_| number(&client.message().payload)).collect();
     (client, numbers)
 }
 
 /// Publishes until a message is taken again: room comes when the broker has cleaned up behind the last acknowledgement.
-fn publish_until_taken(broker: &Broker, publish: &Publish) {
+pub(crate) fn publish_until_taken(broker: &Broker, publish: &Publish) {
     let deadline = std::time::Instant::now() + crate::program::DEADLINE;
     while std::time::Instant::now() < deadline {
         let mut publisher = Raw::client(broker, V5, "again");

@@ -18,7 +18,7 @@ fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| figure | base | new | new / base | 95% interval |")?;
     writeln!(out, "|---|---:|---:|---:|---|")?;
     for Row { figure, base, new, ratio } in &c.rows {
-        write!(out, "| {} | {base:.1} | {new:.1} |", figure.name())?;
+        write!(out, "| {} | {} | {} |", figure.name(), amount(*base), amount(*new))?;
         match ratio {
             Some(r) => writeln!(out, " {:.3} | {:.3} - {:.3} |", r.estimate, r.low, r.high)?,
             None if *base > 0.0 => writeln!(out, " {:.3} | |", new / base)?,
@@ -40,6 +40,11 @@ fn write_all(c: &Comparison, out: &mut String) -> std::fmt::Result {
         writeln!(out, "- {}", sentence(judged))?;
     }
     writeln!(out, "\n{}\n\n**{}**", confidence(c), conclusion(c))
+}
+
+/// A figure's value: with a decimal where that says something.
+pub(crate) fn amount(value: f64) -> String {
+    format!("{value:.*}", usize::from(value < 1e5))
 }
 
 /// How many runs of what.

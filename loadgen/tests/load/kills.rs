@@ -23,30 +23,31 @@ fn ringtail() -> PathBuf {
     folder.join("ringtail")
 }
 
-/// A broker on one shard whose data outlives it.
+/// A broker whose data outlives it.
 struct Broker {
     ringtail: PathBuf,
     address: String,
     data: PathBuf,
+    shards: &'static str,
     process: Child,
 }
 
 impl Broker {
-    fn start(name: &str) -> Self {
+    fn start(shards: &'static str) -> Self {
         let ringtail = ringtail();
         // A port that was free a moment ago: the broker comes back to it after each kill.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string();
-        let data = scratch(name);
+        let data = scratch("data");
         std::fs::create_dir(&data).expect("a folder of our own");
-        let process = serve(&ringtail, &address, &data);
-        Self { ringtail, address, data, process }
+        let process = serve(&ringtail, &address, &data, shards);
+        Self { ringtail, address, data, shards, process }
     }
 
     /// Kills it, as a crash would, and starts it again on what it left.
     fn kill(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it has ended");
-        self.process = serve(&self.ringtail, &self.address, &self.data);
+        self.process = serve(&self.ringtail, &self.address, &self.data, self.shards);
     }
 }
 
@@ -60,9 +61,9 @@ impl Drop for Broker {
 }
 
 /// Starts a broker and waits until it is ready.
-fn serve(ringtail: &Path, address: &str, data: &Path) -> Child {
+fn serve(ringtail: &Path, address: &str, data: &Path, shards: &str) -> Child {
     let mut command = Command::new(ringtail);
-    command.args(["serve", "--shards", "1", "--listen", &format!("tcp://{address}"), "--data"]).arg(data);
+    command.args(["serve", "--shards", shards, "--listen", &format!("tcp://{address}"), "--data"]).arg(data);
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the broker runs");
     let mut said = BufReader::new(process.stdout.take().expect("piped"));
     let mut line = String::new();
@@ -76,8 +77,17 @@ fn serve(ringtail: &Path, address: &str, data: &Path) -> Child {
 }
 
 #[test]
-fn ringtail_loses_nothing_and_doubles_nothing_of_qos_2_while_it_is_killed() {
-    let mut broker = Broker::start("data");
+fn one_shard_loses_nothing_and_doubles_nothing_of_qos_2_while_it_is_killed() {
+    verify_and_kill("1");
+}
+
+#[test]
+fn two_shards_lose_nothing_and_double_nothing_of_qos_2_while_they_are_killed() {
+    verify_and_kill("2");
+}
+
+fn verify_and_kill(shards: &'static str) {
+    let mut broker = Broker::start(shards);
     let json = scratch("report.json");
     let target = format!("mqtt://{}", broker.address);
     let arguments = ["verify", "durable", "--target", &target, "--duration", "6s", "--offline", "0.3", "--retained"];

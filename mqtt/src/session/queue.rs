@@ -30,7 +30,7 @@ impl Queue {
         }
         while self.entries.len() >= limits.queue_messages_max as usize || self.bytes + bytes > limits.queue_bytes_max {
             let Some(oldest) = self.entries.front() else { break };
-            if limits.queue_policy == QueuePolicy::DropNewest && !is_expired(oldest, now) {
+            if limits.queue_policy != QueuePolicy::DropOldest && !is_expired(oldest, now) {
                 return Err(kept);
             }
             evicted(oldest);

@@ -55,13 +55,14 @@ fn the_oldest_makes_room() {
 
 #[test]
 fn the_newest_is_not_queued() {
-    let limits = Limits { queue_messages_max: 2, queue_policy: QueuePolicy::DropNewest, ..Limits::default() };
-    let mut rig = offline(limits);
-    let _ = rig.deliver("one", QoS::AtLeastOnce);
-    let _ = rig.deliver("two", QoS::AtLeastOnce);
-    assert_eq!(rig.deliver("three", QoS::AtLeastOnce), Delivered::Dropped(DropReason::QueueFull));
-    rig.connect(&connect_v5()).expect("accepted");
-    assert_eq!(payloads(&mut rig), ["one", "two"]);
+    for queue_policy in [QueuePolicy::DropNewest, QueuePolicy::Reject] {
+        let mut rig = offline(Limits { queue_messages_max: 2, queue_policy, ..Limits::default() });
+        let _ = rig.deliver("one", QoS::AtLeastOnce);
+        let _ = rig.deliver("two", QoS::AtLeastOnce);
+        assert_eq!(rig.deliver("three", QoS::AtLeastOnce), Delivered::Dropped(DropReason::QueueFull));
+        rig.connect(&connect_v5()).expect("accepted");
+        assert_eq!(payloads(&mut rig), ["one", "two"]);
+    }
 }
 
 /// An expired message makes room under either policy.

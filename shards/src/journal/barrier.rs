@@ -239,14 +239,18 @@ impl Barriers {
         self.afterwards.clear();
         self.needs = Default::default();
         self.asked = false;
-        self.opened = self.current;
-        self.current += 1;
         self.unanswered = Default::default();
         self.answers = Default::default();
         let all = self.counts.iter().enumerate();
         let each =
             all.flat_map(|(shard, lanes)| LANES.map(|lane| (shard as ShardId, lane, lanes[lane as usize].taken)));
         each.filter(|(_, _, taken)| *taken > 0).collect()
+    }
+
+    /// Nobody waits any longer for what the log has failed to keep: what is asked for from here on is another matter.
+    pub(crate) fn open_all(&mut self) {
+        self.opened = self.current;
+        self.current += 1;
     }
 
     /// True when something waits for the log.

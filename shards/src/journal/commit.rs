@@ -1,11 +1,12 @@
-//! Commits: from what is pending to the disk, one at a time, on the shard's ring.
+//! Commits: from what is pending to the disk, one at a time, on the shard's wire.
 
 use super::barrier::Count;
+use super::disk::LogFile;
 use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::{CleanProgress, Commit, DiskFile, Reach, StorageError};
+use ringtail_storage::{CleanProgress, Commit, Reach, StorageError};
 use std::io;
 use std::sync::Arc;
 
@@ -22,10 +23,10 @@ impl CommitTokens {
 /// Where commits are written: the shard's wire, or a simulated disk.
 pub(crate) trait CommitWire {
     /// Writes `bytes`, from the index on, at `position`; [`Event::Wrote`](crate::wire::Event::Wrote) says how many.
-    fn write(&mut self, file: Arc<DiskFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, token: u64);
+    fn write(&mut self, file: Arc<LogFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, token: u64);
 
     /// Brings the file's bytes to disk; [`Event::Synced`](crate::wire::Event::Synced) says whether.
-    fn fsync(&mut self, file: Arc<DiskFile>, token: u64);
+    fn fsync(&mut self, file: Arc<LogFile>, token: u64);
 }
 
 /// How often a full log is asked whether there is room again, milliseconds.
@@ -71,17 +72,20 @@ impl Journal {
         while let Some(job) = self.log.take_job() {
             self.jobs.give(job);
         }
-        self.barriers.open(self.log.durable(), tell)
+        // Who waits for what a failed log has lost must be refused before any barrier opens.
+        self.just_failed.is_none() && self.barriers.open(self.log.durable(), tell)
     }
 
-    /// Makes the log good when something other than a commit has stopped it, and asks one that is full again, now and then.
+    /// Makes the log good when something other than a commit has stopped it, or there was no room to do it then, and asks one
+    /// that is full again, now and then.
     fn look_after_log(&mut self, now: Millis, retained: &mut SavedRetained) {
-        if self.log.is_stopped() && !self.failed {
-            self.make_good(retained);
-        }
-        if self.log.full().is_some() && now >= self.retry_at {
+        let again = self.log.full().is_some() && now >= self.retry_at;
+        if again {
             self.retry_at = now.plus_ms(RETRY_MS);
             self.log.retry_room();
+        }
+        if self.log.is_stopped() && !self.failed && (again || self.log.full().is_none()) {
+            self.make_good(retained);
         }
     }
 
@@ -156,7 +160,7 @@ impl Journal {
         }
     }
 
-    fn committed(&mut self, commit: Commit<DiskFile>, outcome: io::Result<()>, retained: &mut SavedRetained) {
+    fn committed(&mut self, commit: Commit<LogFile>, outcome: io::Result<()>, retained: &mut SavedRetained) {
         self.commits += 1;
         let Err(error) = self.log.committed(commit, outcome) else { return };
         // What was not safe yet is in doubt: the kernel may have thrown it away, and would not say so again.
@@ -166,17 +170,31 @@ impl Journal {
 
     fn make_good(&mut self, retained: &mut SavedRetained) {
         let mut holder = Holder { state: &mut self.state, retained };
-        if let Err(error) = self.log.rewrite_unsynced(&mut holder) {
-            tracing::error!("nothing more is kept before a new start: {error}");
-            self.failed = true;
-            self.just_failed = Some(self.barriers.fail());
+        match self.log.rewrite_unsynced(&mut holder) {
+            Ok(_) => {}
+            // Whoever waits can wait for room.
+            Err(error) if error.is_no_room() && self.log.is_whole() => tracing::error!("{error}"),
+            Err(error) => {
+                tracing::error!("nothing more is kept before a new start: {error}");
+                self.failed = true;
+                self.just_failed = Some(self.barriers.fail());
+            }
         }
     }
 
-    /// Once, when nothing more can be kept before a new start: how many of their messages other shards are not to wait for any
-    /// longer.
+    /// True between a failure for good and [`Journal::take_failure`]: whoever waits is to be refused.
+    pub(crate) fn has_just_failed(&self) -> bool {
+        self.just_failed.is_some()
+    }
+
+    /// Once, when nothing more can be kept before a new start, and all who waited have been refused: how many of their messages
+    /// other shards are not to wait for any longer.
     pub(crate) fn take_failure(&mut self) -> Option<Vec<Count>> {
-        self.just_failed.take()
+        let taken = self.just_failed.take();
+        if taken.is_some() {
+            self.barriers.open_all();
+        }
+        taken
     }
 
     /// True when the log takes more room than it should.
@@ -210,7 +228,7 @@ impl Journal {
     }
 }
 
-fn submit(commit: &Commit<DiskFile>, token: u64, wire: &mut impl CommitWire) {
+fn submit(commit: &Commit<LogFile>, token: u64, wire: &mut impl CommitWire) {
     if commit.bytes().is_empty() {
         wire.fsync(commit.file(), token);
     } else {

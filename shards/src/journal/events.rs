@@ -56,6 +56,16 @@ impl Journal {
         self.refused
     }
 
+    /// Whether the publication changed what is kept here, in a log that keeps nothing any more.
+    pub(crate) fn was_lost(&self) -> bool {
+        self.failed && self.touched
+    }
+
+    /// Whether the log has failed for good.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Why nothing more is kept: the reason for a client.
     pub(crate) fn refusal(&self) -> ReasonCode {
         if self.failed { ReasonCode::ImplementationSpecificError } else { ReasonCode::QuotaExceeded }

@@ -1,18 +1,19 @@
 //! The data folder: opened for so many shards, whatever number it was written with, and read and written as a whole.
 
+use super::disk::LogDisk;
 use super::exchange::{Exchange, TAKEN_MAX};
 use super::record::{self, QueuedBody, SessionBody, WillBody, kind};
 use super::recover::{Replay, Restored};
 use super::state::State;
 use crate::ShardId;
-use crate::config::{Storage, Sync};
+use crate::config::{SHARDS_MAX, Storage, Sync};
 use crate::home::Homes;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::time::Millis;
 use ringtail_storage::{
-    Access, Acknowledge, AppendError, DataFolder, Disk, Kind, Layout, Log, LogOptions, Offset, Recovery, StorageError,
-    tools,
+    Access, Acknowledge, AppendError, Backing, DataFolder, Disk, Kind, Layout, Log, LogOptions, Offset, Recovery,
+    StorageError, tools,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -184,7 +185,7 @@ pub(crate) fn open_folder(dir: &Path, shards: u32, storage: &Storage) -> Result<
 
 /// Opens what may still be locked by a broker that was killed a moment ago: the kernel gives up a process's files only after it
 /// has taken down its rings, and tells nobody when.
-fn when_free<T>(open: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+pub(super) fn when_free<T>(open: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
     let began = Instant::now();
     loop {
         match open() {
@@ -259,6 +260,21 @@ impl KeptSession {
             None => self.in_doubt.push(kept),
         }
     }
+}
+
+/// How many shards there were when these logs, each with its shard, were written: the fewest under which everything lies
+/// where it belongs, since a shard whose log is lost does not show. `None` when there is no such number.
+#[must_use]
+pub fn shards_of(logs: &[(u32, Contents)]) -> Option<u32> {
+    let fewest = logs.iter().map(|(shard, _)| shard + 1).max()?;
+    (fewest..=SHARDS_MAX as u32).find(|shards| {
+        let homes = Homes::new(*shards as u8);
+        logs.iter().all(|(shard, contents)| {
+            let own = |name: &str| u32::from(homes.of(name)) == *shard;
+            contents.sessions.iter().all(|session| own(&session.client_id))
+                && contents.retained.iter().all(|message| own(message.topic_name()))
+        })
+    })
 }
 
 /// What the log of one shard holds of sessions and retained messages, whose folder is `dir`.
@@ -427,15 +443,15 @@ impl Writer {
 
 /// Opens a shard's log and reads what it holds.
 pub(super) fn open_log(
-    dir: &Path,
+    disk: LogDisk,
     storage: &Storage,
-) -> Result<(Log<Disk>, State, Restored, u64, Recovery), FolderError> {
+) -> Result<(Log<LogDisk>, State, Restored, u64, Recovery), FolderError> {
     let mut replay = Replay::default();
-    let disk = when_free(|| Disk::open(dir, Access::Write))?;
+    let dir = disk.path("");
     let (mut log, recovery) = Log::open_on(disk, log_options(storage), |record, ledger| {
         replay.take(&record, |at| ledger.release(at));
     })?;
-    known(&replay, dir)?;
+    known(&replay, &dir)?;
     let key_max = replay.key_max();
     let (state, restored) = replay.finish(|at| log.release(at));
     Ok((log, state, restored, key_max, recovery))

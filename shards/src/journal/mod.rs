@@ -17,6 +17,7 @@
 
 mod barrier;
 mod commit;
+mod disk;
 mod events;
 mod exchange;
 mod folder;
@@ -30,11 +31,12 @@ mod state;
 
 pub(crate) use barrier::{BarrierId, Count, Lane};
 pub(crate) use commit::CommitWire;
+pub(crate) use disk::{LogDisk, LogFile, open_disk};
 pub(crate) use events::Fence;
 pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
     Contents, FolderError, KeptExchange, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents,
-    read_shard, write_contents,
+    read_shard, shards_of, write_contents,
 };
 pub(crate) use folder::{ShardFolder, open_folder};
 pub use record::kind_name;
@@ -50,9 +52,8 @@ use barrier::Barriers;
 use jobs::Jobs;
 use pending::Pending;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::{Commit, Disk, DiskFile, Log, LogStats, RecordRef};
+use ringtail_storage::{Commit, Log, LogStats, RecordRef};
 use state::State;
-use std::path::Path;
 
 /// What is noted about a retained message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +78,7 @@ pub(crate) type SavedRetained = Retained<Note>;
 /// The journal of one shard.
 pub(crate) struct Journal {
     shard: ShardId,
-    log: Log<Disk>,
+    log: Log<LogDisk>,
     storage: Storage,
     state: State,
     pending: Vec<Pending>,
@@ -99,8 +100,8 @@ pub(crate) struct Journal {
     forgotten: Vec<(ShardId, Exchange)>,
     pub(crate) barriers: Barriers,
     jobs: Jobs,
-    writing: Option<Commit<DiskFile>>,
-    syncing: Option<Commit<DiskFile>>,
+    writing: Option<Commit<LogFile>>,
+    syncing: Option<Commit<LogFile>>,
     sync_at: Millis,
     /// When a full log asks for room again.
     retry_at: Millis,
@@ -118,18 +119,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the log in `dir` and reads what it holds. `bell` wakes the shard that owns it.
+    /// Opens the log on `disk` and reads what it holds. `bell` wakes the shard that owns it.
     ///
     /// # Errors
     /// [`FolderError`].
     pub(crate) fn open(
-        dir: &Path,
+        disk: LogDisk,
         storage: Storage,
         shards: u8,
         shard: usize,
         bell: Bell,
     ) -> Result<(Self, Restored), FolderError> {
-        let (log, state, restored, key_max, recovery) = folder::open_log(dir, &storage)?;
+        let (log, state, restored, key_max, recovery) = folder::open_log(disk, &storage)?;
         if let Some(torn) = &recovery.torn_tail {
             tracing::info!(shard, "{} ends at byte {}: {}", torn.path.display(), torn.byte, torn.what);
         }

@@ -2,7 +2,7 @@
 //! nothing else, also when the log has been cleaned in between.
 
 use super::state::Holder;
-use super::{Attempt, Exchange, Journal, Restored, SavedRetained};
+use super::{Attempt, Exchange, Journal, LogDisk, Restored, SavedRetained};
 use crate::config::{Storage, Sync};
 use crate::routing::{OptionBits, Retained};
 use crate::wire::{Bell, Wire, WireConfig};
@@ -12,8 +12,8 @@ use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::session::{DeliverOptions, Progress};
 use ringtail_mqtt::time::Millis;
+use ringtail_storage::CrashDisk;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::rc::Rc;
 
 const SESSIONS: usize = 3;
@@ -91,8 +91,8 @@ fn exchange(id: u16) -> Exchange {
     Exchange { home: 1, session: 7, packet_id: PacketId::new(id).unwrap() }
 }
 
-struct Rig<'a> {
-    dir: &'a Path,
+struct Rig {
+    disk: LogDisk,
     bell: Bell,
     journal: Journal,
     retained: SavedRetained,
@@ -115,18 +115,19 @@ fn message(topic_name: &str, payload: &[u8]) -> Message {
     MessageRef { topic_name, properties: &[], payload, qos, retain, expires_at }.into()
 }
 
-fn open(dir: &Path, bell: Bell) -> (Journal, Restored) {
+fn open(disk: &LogDisk, bell: Bell) -> (Journal, Restored) {
     let storage = Storage { sync: Sync::Always, sync_interval_ms: 1, segment_bytes: 8_192, limit_bytes: 1 << 24 };
-    Journal::open(dir, storage, 1, 0, bell).unwrap()
+    Journal::open(disk.clone(), storage, 1, 0, bell).unwrap()
 }
 
-impl<'a> Rig<'a> {
-    fn new(dir: &'a Path, bell: Bell) -> Self {
-        let (journal, restored) = open(dir, bell.clone());
+impl Rig {
+    fn new(bell: Bell) -> Self {
+        let disk = LogDisk::Crash(CrashDisk::new(512, 1));
+        let (journal, restored) = open(&disk, bell.clone());
         assert!(restored.sessions.is_empty());
         let retained = Retained::new(u64::MAX, u64::MAX);
         let (keys, sequences, ids) = ([0; SESSIONS], [0; SESSIONS], [0; SESSIONS]);
-        Self { dir, bell, journal, retained, keys, sequences, ids, kept: Kept::default(), published: 0 }
+        Self { disk, bell, journal, retained, keys, sequences, ids, kept: Kept::default(), published: 0 }
     }
 
     fn session(&mut self, s: usize) -> Option<&mut Session> {
@@ -287,11 +288,13 @@ impl<'a> Rig<'a> {
         }
     }
 
-    /// As a crash after a commit leaves it: the log is not closed.
+    /// As a loss of power after a commit leaves it: the log is not closed, and nothing is there but what was synced.
     fn reopen(self) -> Self {
-        let Self { dir, bell, journal, keys: _, sequences, ids, kept, published, .. } = self;
+        let Self { disk, bell, journal, keys: _, sequences, ids, kept, published, .. } = self;
         drop(journal);
-        let (journal, restored) = open(dir, bell.clone());
+        let LogDisk::Crash(disk) = disk else { unreachable!("it was made so") };
+        let disk = LogDisk::Crash(disk.crash(&mut |_| 0));
+        let (journal, restored) = open(&disk, bell.clone());
         assert_eq!(Kept { taken: shown_taken(&journal), ..shown(&restored) }, kept);
         let mut keys = [0; SESSIONS];
         for (key, session) in &restored.sessions {
@@ -301,7 +304,7 @@ impl<'a> Rig<'a> {
         for (message, at) in restored.retained {
             retained.set(message).unwrap().restore(at);
         }
-        Self { dir, bell, journal, retained, keys, sequences, ids, kept, published }
+        Self { disk, bell, journal, retained, keys, sequences, ids, kept, published }
     }
 }
 
@@ -344,9 +347,8 @@ proptest! {
 
     #[test]
     fn what_was_committed_comes_back(steps in vec(step(), 1..400)) {
-        let folder = tempfile::tempdir().unwrap();
         let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
-        let mut rig = Rig::new(folder.path(), wire.bell());
+        let mut rig = Rig::new(wire.bell());
         for step in &steps {
             rig.take(step);
             if matches!(step, Step::Reopen) {

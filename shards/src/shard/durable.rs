@@ -40,16 +40,20 @@ pub(crate) struct Known {
 impl Core {
     /// The end of a turn: what it left goes to disk, and what has become safe may be said.
     pub(crate) fn end_turn(&mut self, wire: &mut impl CommitWire) {
+        for number in std::mem::take(&mut self.local.doomed) {
+            self.local.counters.storage_refused += 1;
+            self.refuse_publisher(number, ReasonCode::ImplementationSpecificError);
+        }
         self.send_forgotten();
         let Self { local, retained, .. } = self;
         let Some(journal) = &mut local.journal else { return };
         let mut safe = Vec::new();
         let opened = journal.end_turn(local.now, retained, wire, |count| safe.push(count));
-        // Before anything is flushed: nothing that waited for the log may leave.
-        if let Some(taken) = journal.take_failure() {
-            self.refuse_all_held_back();
+        // Before anything is flushed, and before any barrier opens: nothing that waited for the log may leave.
+        if journal.has_just_failed() {
+            self.refuse_all_held_back(ReasonCode::ImplementationSpecificError);
             self.tell_all(|| Mail::LogFailed);
-            safe.extend(taken);
+            safe.extend(self.local.journal.as_mut().and_then(|journal| journal.take_failure()).into_iter().flatten());
         }
         for (shard, lane, count) in safe {
             self.post(shard, Mail::Safe(lane, count));
@@ -174,6 +178,7 @@ impl Core {
 
     /// A publication begins, by a client, a will, or another shard.
     pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
+        self.local.rejected = false;
         if let Some(journal) = &mut self.local.journal {
             journal.begin_publication(attempt);
         }
@@ -186,12 +191,13 @@ impl Core {
         journal.current_attempt()
     }
 
-    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe there.
+    /// Tells other shards of the QoS 2 PUBLISHes that will not come again; this turn's barrier waits until that is safe where
+    /// there is something to forget.
     pub(crate) fn send_forgotten(&mut self) {
         let Some(journal) = &mut self.local.journal else { return };
         for (shard, exchange) in journal.take_forgotten() {
             if self.post(shard, Mail::Forget(exchange.session, exchange.packet_id)) {
-                self.note_sent(shard, Lane::Messages, true);
+                self.note_sent(shard, Lane::Messages, self.durable_shards.contains(shard));
             }
         }
     }
@@ -217,21 +223,22 @@ impl Core {
         journal.note_taken();
         journal.end_attempt();
         journal.barriers.taken(from, lane);
-        // At QoS 0 nobody waits for an answer.
+        // At QoS 0 nobody waits for an answer, and who has asked gets it in any case.
         if journal.was_refused()
-            && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some())
+            && let Some(publisher) = publisher.filter(|publisher| publisher.packet_id.is_some() && publisher.ask == 0)
         {
             // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
+            let reason = journal.refusal();
             if publisher.shard == self.id {
-                self.take_refused(publisher);
+                self.take_refused(publisher, reason);
             } else {
-                self.post(publisher.shard, Mail::Refused(publisher));
+                self.post(publisher.shard, Mail::Refused(Box::new(publisher), reason));
             }
         }
     }
 
     /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
-    pub(crate) fn take_refused(&mut self, publisher: Publisher) {
+    pub(crate) fn take_refused(&mut self, publisher: Publisher, reason: ReasonCode) {
         let Local { sessions, journal, connections, .. } = &mut self.local;
         let Some(connection) = connections.of(&publisher).filter(|c| c.held_back.is_some()) else { return };
         if let (Some(entry), Some(journal), Some(packet_id)) =
@@ -240,7 +247,8 @@ impl Core {
             entry.session.forget_inbound(packet_id);
             journal.forget_inbound(entry.log, packet_id);
         }
-        self.refuse_publisher(publisher.connection);
+        self.local.counters.storage_refused += 1;
+        self.refuse_publisher(publisher.connection, reason);
     }
 
     /// A client's PUBLISH above QoS 0 was routed: sees to it that its acknowledgement leaves when it is true.
@@ -254,11 +262,17 @@ impl Core {
         packet_id: PacketId,
         qos: QoS,
     ) -> Result<(), ReasonCode> {
-        let Local { journal, sessions, counters, .. } = &mut self.local;
+        let refusal = self.refusal_at_hand();
+        let Local { journal, sessions, counters, rejected, .. } = &mut self.local;
+        if let Some(refusal) = refusal {
+            *(if *rejected { &mut counters.publish_refused } else { &mut counters.storage_refused }) += 1;
+            self.refuse_attempt(number);
+            return Err(refusal);
+        }
         let Some(journal) = journal else { return Ok(()) };
         let log = sessions.get(session).map_or(0, |entry| entry.log);
-        let held = !journal.was_refused() && qos == QoS::ExactlyOnce && log != 0;
-        if journal.was_refused() || (held && journal.hold_inbound(log, packet_id).is_err()) {
+        let held = qos == QoS::ExactlyOnce && log != 0;
+        if held && journal.hold_inbound(log, packet_id).is_err() {
             counters.storage_refused += 1;
             let refusal = journal.refusal();
             self.refuse_attempt(number);
@@ -266,7 +280,7 @@ impl Core {
         }
         journal.end_attempt();
         if journal.was_touched() {
-            self.local.fence(number);
+            self.local.fence_publisher(number);
         }
         Ok(())
     }
@@ -288,7 +302,7 @@ impl Core {
     }
 
     /// Ends a connection whose packets cannot be kept, without the acknowledgements that still wait.
-    pub(crate) fn refuse_publisher(&mut self, number: u32) {
+    pub(crate) fn refuse_publisher(&mut self, number: u32, reason: ReasonCode) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         if connection.phase != Phase::Live {
             return;
@@ -296,10 +310,8 @@ impl Core {
         let (opened, peer) =
             (self.local.journal.as_ref().map_or(0, |journal| journal.barriers.opened()), connection.peer);
         let let_in = connection.forget_held_back(opened);
-        self.local.counters.storage_refused += 1;
         tracing::debug!(shard = self.id, %peer, "closed: what it sent could not be kept");
         if let_in {
-            let reason = self.local.journal.as_ref().map_or(ReasonCode::QuotaExceeded, |journal| journal.refusal());
             self.disconnect(number, reason, DetachCause::Lost);
         } else {
             self.detach(number, DetachCause::Lost);
@@ -308,10 +320,11 @@ impl Core {
     }
 
     /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
-    pub(crate) fn refuse_all_held_back(&mut self) {
+    pub(crate) fn refuse_all_held_back(&mut self, reason: ReasonCode) {
         for number in self.local.connections.numbers() {
             if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
-                self.refuse_publisher(number);
+                self.local.counters.storage_refused += 1;
+                self.refuse_publisher(number, reason);
             }
         }
     }
@@ -377,6 +390,10 @@ impl Core {
         } else {
             self.note_session(session);
             self.local.note_progress(session);
+            if self.local.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
+                // What is kept of it was promised before: its messages may still reach it.
+                return Flow::Continue;
+            }
         }
         self.local.fence(number);
         Flow::Continue

@@ -45,6 +45,7 @@ impl Core {
     pub(crate) fn detach(&mut self, number: u32, cause: DetachCause) {
         let Some(session) = self.unbind(number) else { return };
         self.scans.forget(session);
+        self.verdicts.forget(session);
         let now = self.local.now;
         let Some(entry) = self.local.sessions.get_mut(session) else { return };
         let detached = entry.session.detach(cause, now);

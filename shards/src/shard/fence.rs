@@ -107,8 +107,17 @@ impl Local {
         self.journal.as_ref().map_or(BarrierId::MAX, |journal| journal.barriers.opened())
     }
 
-    /// What the connection is told from here on leaves only when what this turn appends is safe.
+    /// What the connection is told from here on leaves only when what this turn appends is safe. A log that has failed makes
+    /// nothing safe any more: then the connection ends with the turn, and is not told.
     pub(crate) fn fence(&mut self, number: u32) {
+        if self.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
+            self.doomed.push(number);
+        }
+        self.fence_publisher(number);
+    }
+
+    /// As [`Local::fence`], for what has been refused already where it had to be kept in a log that has failed.
+    pub(crate) fn fence_publisher(&mut self, number: u32) {
         let Some(journal) = &mut self.journal else { return };
         let barrier = journal.barriers.ask();
         let Some(connection) = self.connections.get_mut(number) else { return };

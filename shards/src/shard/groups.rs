@@ -53,23 +53,23 @@ impl Core {
         });
         let publisher = origin.map(|o| o.publisher);
         for pick in groups.drain(..) {
-            self.give_to_group(
-                ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default(), passes: 0 },
-                pick,
-            );
+            let to = ToGroup { message, topic_hash: hash, publisher, passed_over: ShardSet::default(), passes: 0 };
+            if !self.give_to_group(to, pick) {
+                self.note_asked(publisher);
+            }
         }
         self.groups = groups;
         routed
     }
 
-    /// Gives the message to a member on the picked shard, or on the next that has an able one.
-    fn give_to_group(&mut self, mut to: ToGroup<'_>, mut pick: GroupPick) {
+    /// Gives the message to a member on the picked shard, or on the next that has an able one. False when that is another.
+    fn give_to_group(&mut self, mut to: ToGroup<'_>, mut pick: GroupPick) -> bool {
         loop {
             if pick.shard != self.id {
-                return self.forward_to_group(&to, pick, false);
+                return !self.forward_to_group(&to, pick, false);
             }
             if self.deliver_to_member(to.message, pick, false) {
-                return;
+                return true;
             }
             to.passed_over.insert(self.id);
             let Some(shard) = self.pick_again(&to, pick) else { break };
@@ -85,8 +85,9 @@ impl Core {
                     self.local.counters.dropped_no_member += 1;
                 }
             }
-            Some(shard) => self.forward_to_group(&to, GroupPick { shard, ..pick }, true),
+            Some(shard) => return !self.forward_to_group(&to, GroupPick { shard, ..pick }, true),
         }
+        true
     }
 
     /// Another shard with members of the group.
@@ -100,7 +101,8 @@ impl Core {
         picked
     }
 
-    fn forward_to_group(&mut self, to: &ToGroup<'_>, pick: GroupPick, last_resort: bool) {
+    /// True when the message is on its way.
+    fn forward_to_group(&mut self, to: &ToGroup<'_>, pick: GroupPick, last_resort: bool) -> bool {
         // The shard may pass it on to any other.
         let attempt = self.send_attempt(self.durable_shards);
         let forwarded = GroupForwarded {
@@ -115,13 +117,15 @@ impl Core {
             attempt,
         };
         self.local.counters.publish_forwarded += 1;
-        if self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos) {
+        let sent = self.send(pick.shard, Mail::Group(Box::new(forwarded)), to.message.qos);
+        if sent {
             self.note_sent(
                 pick.shard,
                 Lane::passed(to.passes.into()),
                 !self.durable_shards.is_empty() && to.message.qos > QoS::AtMostOnce,
             );
         }
+        sent
     }
 
     /// Another shard picked this one.
@@ -132,14 +136,18 @@ impl Core {
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
         let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };
-        if last_resort {
+        let settled = if last_resort {
             if !self.deliver_to_member(to.message, pick, true) {
                 self.local.counters.dropped_no_member += 1;
             }
+            true
         } else {
-            self.give_to_group(to, pick);
-        }
+            self.give_to_group(to, pick)
+        };
         self.answer_publication(from, Lane::passed(passes.into()), publisher);
+        if settled {
+            self.answer_ask(publisher);
+        }
         match publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),

@@ -44,6 +44,8 @@ enum Until {
     Mesh,
     /// Its own outbox has drained.
     Answers,
+    /// Fewer of its PUBLISHes wait for other shards.
+    Verdicts,
 }
 
 impl Holds {
@@ -87,6 +89,18 @@ impl Core {
         }
     }
 
+    /// Holds back a client of 3.x, which knows no Receive Maximum, when too many of its PUBLISHes wait for other shards.
+    pub(crate) fn hold_for_verdicts(&mut self, number: u32) {
+        if self.has_many_waiting(number) {
+            self.hold(number, Until::Verdicts);
+        }
+    }
+
+    fn has_many_waiting(&self, number: u32) -> bool {
+        let session = self.local.connections.get(number).and_then(|c| self.local.sessions.get(c.session));
+        session.is_some_and(|entry| entry.session.wants_pause(&self.local.limits))
+    }
+
     /// Asks another shard to hold its publisher back if its message met a full subscriber here.
     pub(crate) fn hold_remote_for_full(&mut self, publisher: Publisher) {
         if self.worth_waiting_for(u32::MAX).is_none() {
@@ -94,11 +108,11 @@ impl Core {
         }
         // Once for each hold, however many of its messages are under way.
         let now = self.local.now;
-        let publisher = Publisher { packet_id: None, ..publisher };
+        let publisher = Publisher { packet_id: None, ask: 0, ..publisher };
         let told = self.holds.told.insert(publisher, now);
         match told.filter(|told| now < told.plus_ms(REMOTE_HOLD_MS)) {
             Some(told) => drop(self.holds.told.insert(publisher, told)),
-            None => drop(self.post(publisher.shard, Mail::Hold(publisher))),
+            None => drop(self.post(publisher.shard, Mail::Hold(Box::new(publisher)))),
         }
     }
 
@@ -204,6 +218,7 @@ impl Core {
                 .connections
                 .get(hold.connection)
                 .is_some_and(|c| c.outbox.len_bytes() > self.local.limits.outbox_bytes_max / 2),
+            Until::Verdicts => self.has_many_waiting(hold.connection),
             Until::Mesh => self.port.congested() != ShardSet::default(),
         }
     }

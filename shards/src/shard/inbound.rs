@@ -187,17 +187,24 @@ impl Core {
         self.local.counters.publish_received += 1;
         let message = inbound.message();
         self.local.counters.publish_received_bytes += message.payload.len() as u64;
-        let publisher = Publisher { shard: self.id, connection: number, serial, packet_id: inbound.packet_id };
+        let ask = self.ask_for(inbound);
+        let packet_id = inbound.packet_id;
+        let publisher = Publisher { shard: self.id, connection: number, serial, packet_id, ask };
         let attempt = self.local.attempt(session, inbound);
-        let routed = self.publish(&message, Some(Origin { publisher, session, attempt }));
+        let origin = Origin { publisher, session, attempt };
+        let routed = self.publish(&message, Some(origin));
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
             let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
             let reason = match self.keep_promise(number, session, packet_id, inbound.qos) {
+                Ok(()) if self.await_verdict(number, inbound, &origin, reason) => {
+                    self.hold_for_full(number);
+                    return Flow::Continue;
+                }
                 Ok(()) => reason,
                 Err(refusal) if self.can_refuse(number) => refusal,
-                Err(_) => {
-                    self.refuse_publisher(number);
+                Err(refusal) => {
+                    self.refuse_publisher(number, refusal);
                     return Flow::Stop;
                 }
             };

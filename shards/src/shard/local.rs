@@ -6,10 +6,11 @@ use crate::journal::{Fence, Journal};
 use crate::shard::connection::{Connections, Phase};
 use crate::shard::pool::Pool;
 use crate::shard::sessions::{NONE, SessionEntry, Sessions};
-use ringtail_mqtt::limits::Limits;
+use ringtail_mqtt::limits::{Limits, QueuePolicy};
 use ringtail_mqtt::outbox::Outbox;
 use ringtail_mqtt::packet::QoS;
-use ringtail_mqtt::session::{DeliverOptions, Delivered, DropReason, Outgoing, Pumped};
+use ringtail_mqtt::reason::ReasonCode;
+use ringtail_mqtt::session::{DeliverOptions, Delivered, DropReason, Outgoing, Pumped, Ticket};
 use ringtail_mqtt::time::Millis;
 
 /// The delivering half of a shard.
@@ -25,6 +26,10 @@ pub(crate) struct Local {
     pub full: Vec<u32>,
     /// What is kept on disk; `None` without a data folder.
     pub journal: Option<Box<Journal>>,
+    /// The queue of somebody was full who should have got the message at hand, and its publisher is to know.
+    pub rejected: bool,
+    /// Connections that would have to be told of something that a failed log does not keep.
+    pub doomed: Vec<u32>,
     /// Where a session without a connection writes, which is nothing.
     nowhere: Outbox,
 }
@@ -40,6 +45,8 @@ impl Local {
             now,
             full: Vec::new(),
             journal: None,
+            rejected: false,
+            doomed: Vec::new(),
             nowhere: Outbox::default(),
         }
     }
@@ -118,6 +125,9 @@ impl Local {
 
     #[inline]
     fn count(&mut self, delivered: Delivered) {
+        if delivered == Delivered::Dropped(DropReason::QueueFull) {
+            self.rejected |= self.limits.queue_policy == QueuePolicy::Reject;
+        }
         let counters = &mut self.counters;
         *match delivered {
             Delivered::Sent { .. } => &mut counters.publish_sent,
@@ -131,6 +141,14 @@ impl Local {
             Delivered::Dropped(DropReason::Expired) => &mut counters.dropped_expired,
             Delivered::Dropped(DropReason::Offline) => &mut counters.dropped_offline,
         } += 1;
+    }
+
+    /// It is known what has become of a PUBLISH of the session's client: its acknowledgement leaves in its turn.
+    pub(crate) fn commit(&mut self, session: u32, ticket: Ticket, reason: ReasonCode) {
+        let Self { sessions, connections, pool, nowhere, .. } = self;
+        let Some(entry) = sessions.get_mut(session) else { return };
+        let outbox = connections.writable(entry.connection, pool);
+        entry.session.committed(ticket, reason, outbox.unwrap_or(nowhere));
     }
 
     pub(crate) fn count_pumped(&mut self, pumped: Pumped) {

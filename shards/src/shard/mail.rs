@@ -4,9 +4,11 @@ use crate::journal::{Attempt, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
 use crate::shard::retentions::{Retention, Tag};
+use crate::shard::verdicts::Ask;
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::PacketId;
+use ringtail_mqtt::reason::ReasonCode;
 
 /// One message from a shard to another. Kept to two words, so that a slot of the mesh is small.
 pub(crate) enum Mail {
@@ -32,15 +34,17 @@ pub(crate) enum Mail {
     /// A slice of retained messages.
     RetainedFound(Box<RetainedFound>),
     /// A subscriber cannot keep up: the publisher's socket is not to be read for a moment.
-    Hold(Publisher),
+    Hold(Box<Publisher>),
     /// So many of the receiving shard's messages to the sender, counted from the start, are safe there.
     Safe(Lane, u64),
     /// The sender has durable sessions from now on, or has none any more.
     Durable(bool),
     /// The sender's log has failed: what it did not call safe is not.
     LogFailed,
-    /// What the publisher sent could not be kept: it must not be acknowledged.
-    Refused(Publisher),
+    /// What the publisher sent could not be kept, for this reason: it must not be acknowledged.
+    Refused(Box<Publisher>, ReasonCode),
+    /// What became of the PUBLISH that the sender was asked about: the reason when somebody's queue was full.
+    Verdict(Ask, Option<ReasonCode>),
     /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
     Forget(u64, PacketId),
 }
@@ -54,6 +58,8 @@ pub(crate) struct Publisher {
     pub serial: u32,
     /// The identifier of the PUBLISH, above QoS 0.
     pub packet_id: Option<PacketId>,
+    /// Whoever gets the PUBLISH is to say what became of it, unless this is 0.
+    pub ask: Ask,
 }
 
 /// A message on its way to another shard.

@@ -36,6 +36,7 @@ mod tests;
 mod timers;
 mod turn;
 mod turn_wire;
+mod verdicts;
 
 pub(crate) use clock::Clock;
 pub(crate) use durable::Known;
@@ -60,6 +61,7 @@ use crate::shard::retentions::Retentions;
 use crate::shard::scans::Scans;
 use crate::shard::sessions::{NONE, Sessions};
 use crate::shard::timers::{Timer, Timers};
+use crate::shard::verdicts::Verdicts;
 use crate::wire::{Bell, Event, Slot, Wire, WireHandle};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::session::Encoder;
@@ -131,6 +133,7 @@ pub(crate) struct Core {
     pub retentions: Retentions,
     pub scans: Scans,
     pub holds: Holds,
+    pub verdicts: Verdicts,
     pub ended: Ended,
     pub port: Port<Mail>,
     pub timers: Timers,
@@ -204,6 +207,7 @@ impl Core {
             retentions: Retentions::new(id, config.shards as u8),
             scans: Scans::default(),
             holds: Holds::default(),
+            verdicts: Verdicts::default(),
             ended: Ended::default(),
             port,
             timers: Timers::new(now),

@@ -87,6 +87,7 @@ impl Core {
             let forwarded = Forwarded { message: Message::from(*message), topic_hash, retention, publisher, attempt };
             self.local.counters.publish_forwarded += 1;
             if self.send(shard, Mail::Publish(Box::new(forwarded)), message.qos) {
+                self.note_asked(publisher);
                 self.note_sent(
                     shard,
                     Lane::Messages,
@@ -114,6 +115,7 @@ impl Core {
         self.begin_publication(forwarded.attempt);
         self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, forwarded.retention, None);
         self.answer_publication(from, Lane::Messages, forwarded.publisher);
+        self.answer_ask(forwarded.publisher);
         match forwarded.publisher {
             Some(publisher) => self.hold_remote_for_full(publisher),
             None => self.local.full.clear(),

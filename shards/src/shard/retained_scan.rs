@@ -152,6 +152,8 @@ impl Core {
             self.take_retain(message, tag);
         } else {
             let wait = message.qos > QoS::AtMostOnce;
+            // What the keeper has against it is said by a mail of its own.
+            let publisher = publisher.map(|publisher| Publisher { ask: 0, ..publisher });
             if self.post(keeper, Mail::Retain(Box::new(Retain { message, tag, publisher }))) {
                 self.retentions.note_sent(keeper);
                 self.note_sent(keeper, Lane::Retained, wait);

@@ -1,15 +1,19 @@
-//! Shards without a kernel, joined by a mesh, and clients that are sequences of bytes.
+//! Shards without a kernel, joined by a mesh, and clients that are sequences of bytes. Where they have logs, those stand on
+//! disks that forget, and that fail on request.
 
 use crate::ShardId;
 use crate::config::Config;
+use crate::journal::{CommitWire, Journal, LogDisk, LogFile};
 use crate::mesh::mesh;
 use crate::routing::Seed;
 use crate::shard::Core;
 use crate::shard::connection::Phase;
-use crate::wire::Slot;
+use crate::wire::{SendBuffer, Slot, Wire, WireConfig};
 use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
 use ringtail_mqtt::packet::*;
+use ringtail_mqtt::reason::ReasonCode;
 use ringtail_mqtt::time::Millis;
+use ringtail_storage::{CrashDisk, SegmentFile};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -18,6 +22,26 @@ use std::sync::Arc;
 pub(super) struct Rig {
     pub(super) cores: Vec<Core>,
     pub(super) now: Millis,
+    rings: Vec<LogRing>,
+}
+
+/// What the log of a shard has asked of its ring, until the next turn carries it out.
+#[derive(Default)]
+struct LogRing(VecDeque<Operation>);
+
+enum Operation {
+    Write { file: Arc<LogFile>, bytes: (Arc<Vec<u8>>, usize), position: u64 },
+    Sync { file: Arc<LogFile>, token: u64 },
+}
+
+impl CommitWire for LogRing {
+    fn write(&mut self, file: Arc<LogFile>, bytes: (Arc<Vec<u8>>, usize), position: u64, _token: u64) {
+        self.0.push_back(Operation::Write { file, bytes, position });
+    }
+
+    fn fsync(&mut self, file: Arc<LogFile>, token: u64) {
+        self.0.push_back(Operation::Sync { file, token });
+    }
 }
 
 /// A client: its shard, and its connection there.
@@ -34,8 +58,31 @@ impl Rig {
         let ports = mesh(config.shards, config.mesh_slots, 1 << 20).unwrap();
         let seed = Seed::new([7, 8]);
         let cores = ports.into_iter().enumerate();
-        let cores = cores.map(|(id, port)| Core::new(id as ShardId, seed, Arc::clone(&config), port, now)).collect();
-        Self { cores, now }
+        let cores: Vec<Core> =
+            cores.map(|(id, port)| Core::new(id as ShardId, seed, Arc::clone(&config), port, now)).collect();
+        let rings = cores.iter().map(|_| LogRing::default()).collect();
+        Self { cores, now, rings }
+    }
+
+    /// Shards that begin with what is on the disks, one for each.
+    pub(super) fn on(config: Config, disks: &[CrashDisk]) -> Self {
+        let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
+        let storage = config.storage.clone();
+        let mut rig = Self::new(config);
+        let mut known = Vec::new();
+        for (shard, disk) in disks.iter().enumerate() {
+            let opened =
+                Journal::open(LogDisk::Crash(disk.clone()), storage.clone(), disks.len() as u8, shard, wire.bell());
+            let (journal, restored) = opened.unwrap();
+            let core = &mut rig.cores[shard];
+            known.push(core.restore(journal, restored));
+        }
+        for (from, known) in known.iter().enumerate() {
+            for core in rig.cores.iter_mut().filter(|core| usize::from(core.id) != from) {
+                core.take_start(from as ShardId, known);
+            }
+        }
+        rig
     }
 
     /// A client of `shard` with a clean session and no keep-alive, connected.
@@ -44,34 +91,50 @@ impl Rig {
     }
 
     pub(super) fn connect_for(&mut self, shard: usize, client_id: &str, keep_alive_s: u16) -> Client {
+        let client = self.opens(shard, client_id, ProtocolVersion::V3_1_1, false, keep_alive_s);
+        assert_eq!(self.reads(client), ["CONNACK"]);
+        client
+    }
+
+    /// A client of `shard` sends CONNECT, for a session that lasts or for one that ends with its connection.
+    pub(super) fn opens(
+        &mut self,
+        shard: usize,
+        client_id: &str,
+        version: ProtocolVersion,
+        durable: bool,
+        keep_alive_s: u16,
+    ) -> Client {
         let core = &mut self.cores[shard];
         let mut ids = (0..).map(|n| format!("{client_id}-{n}"));
         let client_id = ids.find(|id| usize::from(core.home_of(id)) == shard).unwrap();
         let number = core.admit(Slot::numbered(0), SocketAddr::from(([127, 0, 0, 1], 1)).into());
         let client = Client { shard, number };
-        self.sends(
-            client,
-            &Packet::Connect(Box::new(Connect {
-                version: ProtocolVersion::V3_1_1,
-                bridge: false,
-                clean_start: true,
-                keep_alive_s,
-                properties: Properties::default(),
-                client_id: &client_id,
-                will: None,
-                username: None,
-                password: None,
-            })),
-        );
-        assert_eq!(self.reads(client), ["CONNACK"]);
+        let expires = (durable && version == ProtocolVersion::V5).then_some(u32::MAX);
+        let connect = Packet::Connect(Box::new(Connect {
+            version,
+            bridge: false,
+            clean_start: !durable,
+            keep_alive_s,
+            properties: Properties { session_expiry_interval_s: expires, ..Properties::default() },
+            client_id: &client_id,
+            will: None,
+            username: None,
+            password: None,
+        }));
+        let mut bytes = Vec::new();
+        codec::encode(&connect, version, &mut bytes).unwrap();
+        self.cores[shard].take_bytes(number, &bytes);
         client
     }
 
     /// The client's bytes arrive. They are handled; everything else waits for [`Rig::turn`].
     pub(super) fn sends(&mut self, client: Client, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
-        codec::encode(packet, ProtocolVersion::V3_1_1, &mut bytes).unwrap();
-        self.cores[client.shard].take_bytes(client.number, &bytes);
+        let core = &mut self.cores[client.shard];
+        let Some(connection) = core.local.connections.get(client.number) else { return };
+        codec::encode(packet, connection.version, &mut bytes).unwrap();
+        core.take_bytes(client.number, &bytes);
     }
 
     pub(super) fn publishes(&mut self, client: Client, topic_name: &str, payload: &[u8], qos: QoS, retain: bool) {
@@ -115,12 +178,35 @@ impl Rig {
         let core = &mut self.cores[shard];
         core.local.now = self.now;
         core.drain_mesh();
+        self.carry_out(shard);
+        let core = &mut self.cores[shard];
         core.take_due_timers();
         let more = core.take_steps();
+        while core.clean_slice() {}
+        core.end_turn(&mut self.rings[shard]);
         core.tell_changed_groups();
         // Nobody sleeps here.
         let _ = core.port.flush();
         more
+    }
+
+    /// Does what the log of the shard has asked for in the turn before.
+    fn carry_out(&mut self, shard: usize) {
+        let (core, ring) = (&mut self.cores[shard], &mut self.rings[shard]);
+        for operation in std::mem::take(&mut ring.0) {
+            match operation {
+                Operation::Write { file, bytes: (bytes, from), position } => {
+                    let result = file.write_at(position, &bytes[from..]);
+                    drop((file, bytes));
+                    core.take_wrote(result, ring);
+                }
+                Operation::Sync { file, token } => {
+                    let result = file.sync();
+                    drop(file);
+                    core.take_synced(token, result);
+                }
+            }
+        }
     }
 
     /// A turn of every shard.
@@ -147,14 +233,20 @@ impl Rig {
         connection.is_some_and(|connection| connection.phase == Phase::Live)
     }
 
-    /// The client takes everything that its outbox holds, as packets in words: `PUBLISH topic=payload`, with `retained`
-    /// behind it, or the name alone.
+    /// The client takes everything that may leave for it, as packets in words: `PUBLISH topic=payload`, with `retained`
+    /// behind it, or the name, with the reason behind it where that is an error.
     pub(super) fn reads(&mut self, client: Client) -> Vec<String> {
         let core = &mut self.cores[client.shard];
+        let opened = core.local.opened();
         let mut bytes = Vec::new();
+        let mut version = ProtocolVersion::V3_1_1;
         if let Some(connection) = core.local.connections.get_mut(client.number) {
-            while let Some(segment) = connection.outbox.pop_segment() {
-                bytes.extend_from_slice(segment.as_bytes());
+            version = connection.version;
+            while let Some(send) = connection.take_send(opened, usize::MAX) {
+                match send {
+                    SendBuffer::Bytes(sent) => bytes.extend_from_slice(&sent),
+                    SendBuffer::Segments(sent) => sent.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes())),
+                }
             }
         }
         if !bytes.is_empty() {
@@ -163,7 +255,7 @@ impl Rig {
         let mut rest = bytes.as_slice();
         let mut words = Vec::new();
         while let Ok(Frame::Complete { total_bytes, .. }) = codec::frame(rest, u32::MAX) {
-            words.push(in_words(&codec::decode(&rest[..total_bytes], ProtocolVersion::V3_1_1).unwrap()));
+            words.push(in_words(&codec::decode(&rest[..total_bytes], version).unwrap()));
             rest = &rest[total_bytes..];
         }
         assert!(rest.is_empty(), "half a packet");
@@ -173,7 +265,8 @@ impl Rig {
     /// Turns and reads until nothing more comes.
     pub(super) fn reads_all(&mut self, client: Client) -> Vec<String> {
         let mut words = Vec::new();
-        let mut quiet = VecDeque::from([false; 4]);
+        // A commit over the end of a segment takes some turns, and its answer crosses the mesh.
+        let mut quiet = VecDeque::from([false; 12]);
         while quiet.contains(&false) {
             self.turn();
             let more = self.reads(client);
@@ -192,10 +285,16 @@ fn in_words(packet: &Packet<'_>) -> String {
             let retained = if publish.retain { " retained" } else { "" };
             format!("PUBLISH {}={payload}{retained}", publish.topic_name)
         }
-        Packet::ConnAck(_) => "CONNACK".into(),
-        Packet::SubAck(_) => "SUBACK".into(),
+        Packet::ConnAck(connack) => with_reason("CONNACK", Some(connack.reason)),
+        Packet::SubAck(suback) => with_reason("SUBACK", suback.reasons.iter().find(|reason| reason.is_error())),
         Packet::UnsubAck(_) => "UNSUBACK".into(),
-        Packet::PubAck(_) => "PUBACK".into(),
+        Packet::PubAck(ack) => with_reason("PUBACK", Some(ack.reason)),
+        Packet::PubRec(ack) => with_reason("PUBREC", Some(ack.reason)),
+        Packet::Disconnect(disconnect) => with_reason("DISCONNECT", Some(disconnect.reason)),
         packet => format!("{packet:?}"),
     }
+}
+
+fn with_reason(name: &str, reason: Option<ReasonCode>) -> String {
+    reason.filter(|reason| reason.is_error()).map_or_else(|| name.into(), |reason| format!("{name} {reason:?}"))
 }

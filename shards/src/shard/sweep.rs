@@ -54,7 +54,7 @@ async fn sweep(shard: Rc<RefCell<Shard>>) {
 }
 
 impl Core {
-    fn clean_slice(&mut self) -> bool {
+    pub(crate) fn clean_slice(&mut self) -> bool {
         let Self { retained, local, .. } = self;
         local.journal.as_mut().is_some_and(|journal| journal.clean(retained))
     }

@@ -2,6 +2,8 @@
 
 mod authentication;
 mod ended;
+mod failing_log;
 mod holds;
+mod rejects;
 mod retained;
 mod retained_once;

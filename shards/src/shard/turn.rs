@@ -279,7 +279,9 @@ impl Core {
         let mut next = std::mem::take(&mut self.next_inbox);
         for mails in [&mut inbox, &mut next] {
             self.port.drain(usize::MAX, |from, mail| match mail {
-                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(_) => changes.push((from, mail)),
+                Mail::Announce(_) | Mail::Retain(_) | Mail::Durable(_) | Mail::Refused(..) => {
+                    changes.push((from, mail))
+                }
                 mail => mails.push((from, mail)),
             });
         }
@@ -304,11 +306,12 @@ impl Core {
             Mail::RetainedAsk(ask) => self.take_retained_ask(from, *ask),
             Mail::RetainedFound(found) => self.take_retained_found(*found),
             Mail::HandOverFailed(token) => drop(self.arriving.remove(&token)),
-            Mail::Hold(publisher) => self.take_hold(publisher),
+            Mail::Hold(publisher) => self.take_hold(*publisher),
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
-            Mail::LogFailed => self.refuse_all_held_back(),
-            Mail::Refused(publisher) => self.take_refused(publisher),
+            Mail::LogFailed => self.refuse_all_held_back(ReasonCode::ImplementationSpecificError),
+            Mail::Refused(publisher, reason) => self.take_refused(*publisher, reason),
+            Mail::Verdict(ask, refusal) => self.take_verdict(ask, refusal),
             Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }
     }

@@ -267,6 +267,11 @@ impl<B: Backing> Log<B> {
         self.stopped
     }
 
+    /// Whether a log that is [stopped](Log::is_stopped) can still be [made good](Log::rewrite_unsynced).
+    pub fn is_whole(&self) -> bool {
+        !self.beyond_repair
+    }
+
     /// Bytes of the largest body that a record can have: a record takes at most half of a segment.
     pub fn body_bytes_max(&self) -> usize {
         roll::body_bytes_max(self.options.segment_bytes)

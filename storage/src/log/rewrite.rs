@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::commit::InFlight;
 use super::{Log, Owner, Purpose, Segment};
 use crate::backing::{Backing, SegmentFile};
-use crate::error::{AppendError, StorageError};
+use crate::error::{AppendError, FullCause, StorageError};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::position::{Durable, Offset};
 use crate::reader::{Cursor, Item, Record, Source, Stop, Window};
@@ -253,9 +253,12 @@ impl<B: Backing> Log<B> {
     }
 
     fn no_rewrite(&self, error: AppendError) -> StorageError {
-        let path = self.dir.to_path_buf();
+        let (path, action) = (self.dir.to_path_buf(), "rewrite what was not on disk in");
         match error {
-            AppendError::Full { .. } => StorageError::NoRoom { path, action: "rewrite what was not on disk in" },
+            AppendError::Full { cause: FullCause::Disk | FullCause::Limit, .. } => {
+                StorageError::NoRoom { path, action }
+            }
+            AppendError::Full { .. } => StorageError::Io { path, action, source: io::Error::other(error) },
             AppendError::TooLarge { .. } | AppendError::Stopped { .. } => StorageError::Stopped { dir: path },
         }
     }

@@ -45,7 +45,8 @@ fn table(rows: &[Row]) -> String {
         "<div class=\"scroll\"><table><tr><th>figure</th><th>base</th><th>new</th><th>new / base</th><th>95% interval</th></tr>",
     );
     for Row { figure, base, new, ratio } in rows {
-        let _ = write!(out, "<tr><td>{}</td><td>{base:.1}</td><td>{new:.1}</td>", figure.name());
+        let (base, new) = (markdown::amount(*base), markdown::amount(*new));
+        let _ = write!(out, "<tr><td>{}</td><td>{base}</td><td>{new}</td>", figure.name());
         let _ = match ratio {
             Some(r) => write!(out, "<td>{:.3}</td><td>{:.3} - {:.3}</td></tr>", r.estimate, r.low, r.high),
             None => write!(out, "<td></td><td></td></tr>"),

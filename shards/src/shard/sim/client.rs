@@ -12,9 +12,12 @@ use std::num::NonZeroU16;
 /// Messages that a client has unacknowledged at most.
 const WINDOW: usize = 6;
 
-pub(super) const TOPICS: [&str; 6] = ["a/0", "a/1", "b/0", "b/1", "s/0", "s/1"];
-/// No message goes to a client by two of its shared subscriptions: each would give it a copy.
-pub(super) const FILTERS: [&str; 7] = ["a/0", "b/1", "a/+", "b/#", "a/1/#", "$share/g/s/0", "$share/g/s/1"];
+pub(super) const TOPICS: [&str; 12] =
+    ["a/0", "a/1", "b/0", "b/1", "s/0", "s/1", "c/0", "c/1", "c/2", "c/3", "c/4", "c/5"];
+/// No message goes to a client by two of its shared subscriptions: each would give it a copy. Those of `c` are few
+/// clients', so that there is something new to announce most of the time.
+pub(super) const FILTERS: [&str; 13] =
+    ["a/0", "b/1", "a/+", "b/#", "a/1/#", "$share/g/s/0", "$share/g/s/1", "c/0", "c/1", "c/2", "c/3", "c/4", "c/5"];
 
 /// A message, by its place in the list of all.
 pub(super) type MessageId = usize;

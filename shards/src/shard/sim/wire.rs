@@ -6,10 +6,10 @@
 
 use super::random::Random;
 use crate::ShardId;
-use crate::journal::CommitWire;
+use crate::journal::{CommitWire, LogFile};
 use crate::shard::turn_wire::TurnWire;
 use crate::wire::{Event, Received, SendBuffer, Slot};
-use ringtail_storage::{DiskFile, SegmentFile};
+use ringtail_storage::SegmentFile;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -58,14 +58,14 @@ struct State {
 }
 
 enum FileCall {
-    Write { file: Arc<DiskFile>, bytes: Arc<Vec<u8>>, from: usize, position: u64, token: u64 },
-    Sync { file: Arc<DiskFile>, token: u64, after: u64 },
+    Write { file: Arc<LogFile>, bytes: Arc<Vec<u8>>, from: usize, position: u64, token: u64 },
+    Sync { file: Arc<LogFile>, token: u64, after: u64 },
 }
 
 /// What stood in a file before a write that no sync has followed.
 struct Before {
     number: u64,
-    file: Arc<DiskFile>,
+    file: Arc<LogFile>,
     position: u64,
     bytes: Vec<u8>,
 }
@@ -277,11 +277,11 @@ fn bytes_of(buffer: &SendBuffer) -> Vec<u8> {
 }
 
 impl CommitWire for SimWire {
-    fn write(&mut self, file: Arc<DiskFile>, (bytes, from): (Arc<Vec<u8>>, usize), position: u64, token: u64) {
+    fn write(&mut self, file: Arc<LogFile>, (bytes, from): (Arc<Vec<u8>>, usize), position: u64, token: u64) {
         self.calls.push_back(FileCall::Write { file, bytes, from, position, token });
     }
 
-    fn fsync(&mut self, file: Arc<DiskFile>, token: u64) {
+    fn fsync(&mut self, file: Arc<LogFile>, token: u64) {
         self.calls.push_back(FileCall::Sync { file, token, after: self.written });
     }
 }

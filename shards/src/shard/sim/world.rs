@@ -6,7 +6,7 @@ use super::tell;
 use super::wire::{Link, Links, SimWire};
 use crate::ShardId;
 use crate::config::{Config, Storage};
-use crate::journal::{FolderError, Journal, ShardFolder, open_folder};
+use crate::journal::{FolderError, Journal, ShardFolder, open_disk, open_folder};
 use crate::mesh::mesh;
 use crate::routing::Seed;
 use crate::shard::{Core, Request};
@@ -125,7 +125,8 @@ impl<'a> World<'a> {
         let mut known = Vec::new();
         for (shard, core) in self.cores.iter_mut().enumerate() {
             let dir = &folder.dirs()[shard];
-            let opened = Journal::open(dir, config.storage.clone(), shards as u8, shard, bell.clone());
+            let disk = open_disk(dir).unwrap();
+            let opened = Journal::open(disk, config.storage.clone(), shards as u8, shard, bell.clone());
             let (journal, restored) = opened.unwrap();
             known.push(core.restore(journal, restored));
         }
@@ -181,8 +182,8 @@ impl<'a> World<'a> {
             }
             42..60 => self.client_reads(),
             60..72 => self.client_pays(),
-            72..87 => self.client_publishes(),
-            87..90 => self.client_subscribes(),
+            72..85 => self.client_publishes(),
+            85..90 => self.client_subscribes(),
             90..94 => self.client_connects(),
             94 => self.client_leaves(),
             95 if crashes > 0 && self.random.once_in(crashes) => self.crash(),

@@ -15,7 +15,7 @@ fn subscribed(rig: &mut Rig, filters: usize) -> Client {
     let filters: Vec<String> = (0..filters).map(|n| format!("t/{n}")).collect();
     let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
     rig.subscribes(subscriber, &filters, QOS_0);
-    assert_eq!(rig.reads_all(subscriber), ["SUBACK"]);
+    assert!(rig.reads_all(subscriber).concat().starts_with("SUBACK"));
     subscriber
 }
 
