@@ -480,9 +480,10 @@ impl Model {
 
 /// Finds a shared subscription for a copy that came, if need be by finding others for those that came before.
 fn assign(floats: &mut [Float], copy: &Came, tried: &mut Vec<usize>) -> bool {
-    // Messages without a payload look alike: what is due at once is not to be taken for what waited.
+    // Messages without a payload look alike: what is due at once is not to be taken for what waited, nor what must come for
+    // what need not.
     let mut order: Vec<usize> = (0..floats.len()).collect();
-    order.sort_by_key(|at| !floats[*at].at_once);
+    order.sort_by_key(|at| (!floats[*at].at_once, floats[*at].optional));
     for at in order {
         if tried.contains(&at) || !is_for(&floats[at], copy) {
             continue;
