@@ -126,7 +126,8 @@ impl Comparison {
             Outcome::Unclear
         } else if any(Verdict::Broken) {
             Outcome::Failed
-        } else if any(Verdict::Blind) {
+        } else if any(Verdict::Blind) || any(Verdict::Absent) {
+            // A figure that is not there is not one that is well.
             Outcome::Unclear
         } else {
             Outcome::Passed

@@ -26,7 +26,7 @@ use crate::routing::{Cursor, FilterId};
 use crate::shard::retentions::{Fence, Tag};
 use ringtail_mqtt::message::Message;
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Messages that are noted while no fence is out; twice as many while one is. When there are more, what came after the last
@@ -42,7 +42,7 @@ pub(crate) struct Scans {
     /// Counts what is asked for, by subscribers and of other shards.
     moment: u64,
     /// Sessions that have subscribed since the last fence began.
-    unfenced: HashSet<u32>,
+    unfenced: BTreeSet<u32>,
     fencing: Option<Fencing>,
     /// The last fence that has come back.
     fence: Option<Rc<Fence>>,
@@ -57,8 +57,10 @@ pub(crate) struct Scans {
 struct Scan {
     /// The filters whose fence is still to come back, and when each was subscribed to.
     unfenced: BTreeMap<FilterId, u64>,
-    /// The filters whose turn is still to come.
-    waiting: BTreeMap<FilterId, Begin>,
+    /// The filters whose turn is still to come, when each was subscribed to, and the last fence that came back for one of
+    /// them: it serves the others as well, since what came live before it is noted.
+    waiting: BTreeMap<FilterId, u64>,
+    fence: Option<Rc<Fence>>,
     current: Option<Current>,
     /// The moment of the question whose answer is to come.
     asked: Option<u64>,
@@ -77,7 +79,7 @@ struct Begin {
 struct Fencing {
     /// When it began; names it.
     moment: u64,
-    sessions: HashSet<u32>,
+    sessions: BTreeSet<u32>,
     fence: Fence,
     /// How many shards have not answered.
     missing: u8,
@@ -176,10 +178,11 @@ impl Scans {
             scan.unfenced.retain(|filter, since| {
                 let is_before = *since < moment;
                 if is_before {
-                    waiting.insert(*filter, Begin { since: *since, fence: Rc::clone(&fence) });
+                    waiting.insert(*filter, *since);
                 }
                 !is_before
             });
+            scan.fence = Some(Rc::clone(&fence));
             self.wake(session);
         }
     }
@@ -230,8 +233,10 @@ impl Scans {
             return None;
         }
         while scan.current.is_none()
-            && let Some((filter, begin)) = scan.waiting.pop_first()
+            && let Some(fence) = &scan.fence
+            && let Some((filter, since)) = scan.waiting.pop_first()
         {
+            let begin = Begin { since, fence: Rc::clone(fence) };
             scan.current = place(filter).map(|place| Current { filter, begin, place });
         }
         if scan.current.is_none() {
