@@ -418,3 +418,29 @@ fn settings_and_records_that_do_not_fit_are_refused() {
         assert!(subject.commit(Reach::Synced));
     }
 }
+
+/// What is written again begins where a write begins, wherever in a page that is.
+#[test]
+fn making_good_cuts_no_write_in_two() {
+    let log_options = options(64 << 10);
+    for records in 1..40 {
+        let mut subject = Subject::new(CrashDisk::new(512, 1), log_options);
+        // Writes of several pages and of several records each.
+        for key in 0..3 {
+            for record in 0..records {
+                subject.set(1000 * key + record, 150).unwrap();
+            }
+            assert!(subject.commit(Reach::Synced));
+        }
+        subject.set(9_999, 150).unwrap();
+        subject.disk.fail_syncs(1);
+        assert!(!subject.commit(Reach::Synced));
+        subject.log.rewrite_unsynced(&mut subject.keeper).unwrap();
+        subject.acknowledge();
+        subject.check(&subject.disk.kill(), log_options).unwrap_or_else(|e| panic!("{records} records a write: {e}"));
+        for seed in 0..8 {
+            let crashed = subject.disk.crash(&mut seeded(seed));
+            subject.check(&crashed, log_options).unwrap_or_else(|e| panic!("{records} records, seed {seed}: {e}"));
+        }
+    }
+}

@@ -118,11 +118,6 @@ impl Barriers {
         }
     }
 
-    /// The shards that there are.
-    pub(super) fn shards(&self) -> usize {
-        self.counts.len()
-    }
-
     /// The barrier that what this turn has appended lies behind.
     pub(crate) fn ask(&mut self) -> BarrierId {
         self.asked = true;

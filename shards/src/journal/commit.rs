@@ -60,7 +60,8 @@ impl Journal {
             if !self.pending.is_empty() || self.barriers.wait_for_log() {
                 self.write_pending(Some(retained));
                 self.retained_bytes = 0;
-                if self.pending.is_empty() {
+                // What the writing itself has left for the next commit concerns no barrier.
+                if !self.stuck {
                     self.barriers.written(self.log.tail());
                 }
             }

@@ -71,19 +71,35 @@ impl Journal {
         if self.failed { ReasonCode::ImplementationSpecificError } else { ReasonCode::QuotaExceeded }
     }
 
-    /// A session becomes durable: its key.
-    pub(crate) fn open_session(&mut self, body: &SessionBody<'_>) -> Result<u64, Refused> {
+    /// A session becomes durable: its key. `number` is the shard's own of it.
+    pub(crate) fn open_session(&mut self, number: u32, body: &SessionBody<'_>) -> Result<u64, Refused> {
         let body = record::session(body);
         let reserved = self.reserve(body.len())?;
         let key = self.new_key();
-        self.state.sessions.insert(key, SessionLog::default());
+        self.state.sessions.insert(key, SessionLog { number, ..SessionLog::default() });
         self.push(What::Session { body }, key, reserved);
         Ok(key)
     }
 
+    /// A durable session that was read from the log has this number.
+    pub(crate) fn number_session(&mut self, key: u64, number: u32) {
+        if let Some(session) = self.state.sessions.get_mut(&key) {
+            session.number = number;
+        }
+    }
+
     /// A durable session has got or lost its connection, or its will.
     pub(crate) fn change_session(&mut self, key: u64, body: &SessionBody<'_>) {
-        self.pending.push(Pending { what: What::Session { body: record::session(body) }, key, reserved: None });
+        let what = What::Session { body: record::session(body) };
+        // While nothing is written, clients that come again and again must not pile up.
+        if self.stuck
+            && let Some(waiting) =
+                self.pending.iter_mut().find(|p| p.key == key && matches!(p.what, What::Session { .. }))
+        {
+            waiting.what = what;
+            return;
+        }
+        self.pending.push(Pending { what, key, reserved: None });
     }
 
     /// A session is over, or durable no more.
@@ -248,16 +264,18 @@ impl Journal {
     pub(crate) fn hold_inbound(&mut self, key: u64, packet_id: PacketId) -> Result<(), Refused> {
         let reserved = self.reserve(size_of::<PacketId>())?;
         let (number, sent_to) = (self.new_key(), self.take_sent_to());
+        let waits = self.barriers.waits_for_others();
         if let Some(session) = self.state.sessions.get_mut(&key) {
             let inbound = session.inbound.entry(packet_id).or_default();
             inbound.held = true;
             inbound.number = number;
+            inbound.waits = waits;
             inbound.elsewhere = inbound.elsewhere.union(sent_to);
             inbound.groups = Vec::new();
             self.touched = true;
         }
         let held = Pending { what: What::Held { packet_id, number }, key, reserved: Some(reserved) };
-        if self.barriers.waits_for_others() {
+        if waits {
             self.note_taken();
             self.barriers.ask_afterwards(held);
         } else {

@@ -74,6 +74,8 @@ pub(super) struct Inbound {
     pub at: Option<RecordRef>,
     /// A number of its own for each attempt.
     pub number: u64,
+    /// It is written when other shards have the message safe.
+    pub waits: bool,
     /// Other shards that may know the exchange.
     pub elsewhere: ShardSet,
     /// Shared subscriptions that have the message on other shards.
@@ -115,7 +117,7 @@ impl Current {
 }
 
 impl State {
-    /// The key and the inbound identifiers of an exchange's publisher, on its own shard.
+    /// The inbound identifier of an exchange, on its publisher's own shard.
     fn inbound_mut(&mut self, exchange: &Exchange) -> Option<&mut Inbound> {
         self.sessions.get_mut(&exchange.session)?.inbound.get_mut(&exchange.packet_id)
     }
@@ -124,11 +126,11 @@ impl State {
 impl Journal {
     /// The attempt that a QoS 2 PUBLISH of the session with this key is; `None` where nothing can be in doubt.
     pub(crate) fn attempt(&mut self, session: u64, packet_id: PacketId, dup: bool) -> Option<Attempt> {
-        let alone = self.barriers.shards() == 1 && self.state.taken.is_empty();
-        if alone || session == 0 {
-            return None;
-        }
-        Some(Attempt { exchange: Exchange { home: self.shard, session, packet_id }, number: self.new_key(), dup })
+        (session != 0).then(|| Attempt {
+            exchange: Exchange { home: self.shard, session, packet_id },
+            number: self.new_key(),
+            dup,
+        })
     }
 
     /// The first attempt to deliver a message makes an earlier one with the same identifier void.
@@ -273,6 +275,29 @@ impl Journal {
             inbound.held = false;
             inbound.elsewhere = inbound.elsewhere.union(sent_to);
         }
+    }
+
+    /// The session of a key, if it has one here.
+    pub(crate) fn number_of(&self, session: u64) -> Option<u32> {
+        self.state.sessions.get(&session).map(|session| session.number)
+    }
+
+    /// What a failure of a log leaves in doubt, this shard's or another's: each session with its number, its key, and the
+    /// identifier of a QoS 2 PUBLISH that it must not be taken to hold.
+    pub(crate) fn inbound_in_doubt(&self) -> Vec<(u32, Exchange)> {
+        let durable = self.log.durable();
+        let is_in_doubt = |inbound: &Inbound| match inbound.at {
+            Some(at) => self.failed && !durable.covers(at),
+            None => self.failed || inbound.waits,
+        };
+        let mut found = Vec::new();
+        for (key, session) in &self.state.sessions {
+            let held = session.inbound.iter().filter(|(_, inbound)| inbound.held && is_in_doubt(inbound));
+            found.extend(held.map(|(packet_id, _)| {
+                (session.number, Exchange { home: self.shard, session: *key, packet_id: *packet_id })
+            }));
+        }
+        found
     }
 
     /// The exchanges that this shard had taken before the start.

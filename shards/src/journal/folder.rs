@@ -457,11 +457,9 @@ pub(super) fn open_log(
     Ok((log, state, restored, key_max, recovery))
 }
 
+/// What waits for a commit waits in memory, so that a commit is one write: at most half of a segment is reserved at a time.
 fn log_options(storage: &Storage) -> LogOptions {
     let acknowledge = if storage.sync == Sync::Always { Acknowledge::Synced } else { Acknowledge::Written };
     let Storage { segment_bytes, limit_bytes, .. } = *storage;
-    LogOptions { segment_bytes, limit_bytes, acknowledge, staged_bytes_max: STAGED_BYTES_MAX }
+    LogOptions { segment_bytes, limit_bytes, acknowledge, staged_bytes_max: segment_bytes as usize }
 }
-
-/// Bytes that wait in memory for a commit; more are written by whoever appends.
-const STAGED_BYTES_MAX: usize = 16 << 20;

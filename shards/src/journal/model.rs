@@ -141,7 +141,7 @@ impl Rig {
                 let (version, expiry_s) = (ProtocolVersion::V5, 60);
                 let body =
                     super::SessionBody { version, expiry_s, detached_at: None, client_id: &client_id, will: None };
-                self.keys[s] = self.journal.open_session(&body).unwrap();
+                self.keys[s] = self.journal.open_session(s as u32, &body).unwrap();
                 self.kept.sessions.insert(client_id, Session::default());
             }
             Step::End(s) if self.keys[s] != 0 => {

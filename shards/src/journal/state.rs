@@ -24,6 +24,8 @@ pub(super) struct State {
 /// A session's records.
 #[derive(Default)]
 pub(super) struct SessionLog {
+    /// The shard's own number of the session.
+    pub number: u32,
     /// Of [`record::kind::SESSION`]; `None` until it is written.
     pub at: Option<RecordRef>,
     pub subscriptions: HashMap<Box<str>, Option<RecordRef>>,

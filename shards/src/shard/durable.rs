@@ -8,7 +8,7 @@ use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
 use crate::shard::inbound::Flow;
 use crate::shard::local::Local;
-use crate::shard::mail::{Mail, Publisher};
+use crate::shard::mail::{Mail, Publisher, Refused};
 use crate::shard::sessions::{Membership, SessionEntry};
 use crate::shard::{Core, Shard, Tag};
 use crate::{ShardId, ShardSet};
@@ -118,6 +118,9 @@ impl Core {
         if let Some(entry) = self.local.sessions.get_mut(number) {
             entry.log = key;
         }
+        if let Some(journal) = &mut self.local.journal {
+            journal.number_session(key, number);
+        }
         for subscription in &kept.subscriptions {
             self.restore_subscription(
                 number,
@@ -221,6 +224,7 @@ impl Core {
     pub(crate) fn answer_publication(&mut self, from: ShardId, lane: Lane, publisher: Option<Publisher>) {
         let Some(journal) = &mut self.local.journal else { return };
         journal.note_taken();
+        let exchange = journal.current_attempt().map(|attempt| attempt.exchange);
         journal.end_attempt();
         journal.barriers.taken(from, lane);
         // At QoS 0 nobody waits for an answer, and who has asked gets it in any case.
@@ -230,25 +234,29 @@ impl Core {
             // Before the publisher's shard can be told that the message is safe: refusals are taken first there.
             let reason = journal.refusal();
             if publisher.shard == self.id {
-                self.take_refused(publisher, reason);
+                self.take_refused(Refused { publisher, exchange, reason });
             } else {
-                self.post(publisher.shard, Mail::Refused(Box::new(publisher), reason));
+                self.post(publisher.shard, Mail::Refused(Box::new(Refused { publisher, exchange, reason })));
             }
         }
     }
 
     /// A message of this shard's publisher could not be kept somewhere: it is not acknowledged, and may come again.
-    pub(crate) fn take_refused(&mut self, publisher: Publisher, reason: ReasonCode) {
-        let Local { sessions, journal, connections, .. } = &mut self.local;
-        let Some(connection) = connections.of(&publisher).filter(|c| c.held_back.is_some()) else { return };
-        if let (Some(entry), Some(journal), Some(packet_id)) =
-            (sessions.get_mut(connection.session), journal, publisher.packet_id)
-        {
-            entry.session.forget_inbound(packet_id);
-            journal.forget_inbound(entry.log, packet_id);
+    pub(crate) fn take_refused(&mut self, refused: Refused) {
+        let Refused { publisher, exchange, reason } = refused;
+        let number = exchange.and_then(|exchange| self.local.journal.as_ref()?.number_of(exchange.session));
+        let mut told = self.local.connections.of(&publisher).map(|_| publisher.connection);
+        if let (Some(exchange), Some(number)) = (exchange, number) {
+            self.local.forget_inbound(number, exchange);
+            // The client may have come again in the meantime, and been answered.
+            told = self.local.sessions.get(number).map(|entry| entry.connection);
         }
-        self.local.counters.storage_refused += 1;
-        self.refuse_publisher(publisher.connection, reason);
+        if let Some(told) = told
+            && self.local.connections.get(told).is_some_and(|connection| connection.held_back.is_some())
+        {
+            self.local.counters.storage_refused += 1;
+            self.refuse_publisher(told, reason);
+        }
     }
 
     /// A client's PUBLISH above QoS 0 was routed: sees to it that its acknowledgement leaves when it is true.
@@ -321,6 +329,10 @@ impl Core {
 
     /// A log has failed, here or on a shard that may be waited for: whoever waits is not told, and must come again.
     pub(crate) fn refuse_all_held_back(&mut self, reason: ReasonCode) {
+        let in_doubt = self.local.journal.as_ref().map_or(Vec::new(), |journal| journal.inbound_in_doubt());
+        for (number, exchange) in in_doubt {
+            self.local.forget_inbound(number, exchange);
+        }
         for number in self.local.connections.numbers() {
             if self.local.connections.get(number).is_some_and(|connection| connection.held_back.is_some()) {
                 self.local.counters.storage_refused += 1;
@@ -378,7 +390,7 @@ impl Core {
             return Flow::Continue;
         }
         if log == 0 {
-            let Ok(key) = journal.open_session(&entry.kept()) else {
+            let Ok(key) = journal.open_session(session, &entry.kept()) else {
                 self.local.counters.storage_refused += 1;
                 let reason = journal.refusal();
                 self.refuse_session(number, session, reason);
@@ -537,6 +549,15 @@ impl Local {
     pub(crate) fn attempt(&mut self, session: u32, inbound: &Inbound<'_>) -> Option<Attempt> {
         let journal = self.journal.as_mut().filter(|_| inbound.qos == QoS::ExactlyOnce)?;
         journal.attempt(self.sessions.get(session)?.log, inbound.packet_id?, inbound.dup)
+    }
+
+    /// A QoS 2 PUBLISH of a session turned out not to be kept: when it comes again it is no repetition.
+    fn forget_inbound(&mut self, session: u32, exchange: Exchange) {
+        let Self { sessions, journal, .. } = self;
+        if let (Some(entry), Some(journal)) = (sessions.get_mut(session), journal) {
+            entry.session.forget_inbound(exchange.packet_id);
+            journal.forget_inbound(exchange.session, exchange.packet_id);
+        }
     }
 
     /// True while such a PUBLISH is being delivered.

@@ -45,7 +45,6 @@ impl Core {
     pub(crate) fn detach(&mut self, number: u32, cause: DetachCause) {
         let Some(session) = self.unbind(number) else { return };
         self.scans.forget(session);
-        self.verdicts.forget(session);
         let now = self.local.now;
         let Some(entry) = self.local.sessions.get_mut(session) else { return };
         let detached = entry.session.detach(cause, now);
@@ -66,6 +65,7 @@ impl Core {
     pub(crate) fn end_session(&mut self, session: u32) {
         let Some(mut entry) = self.local.sessions.retire(session) else { return };
         self.scans.forget(session);
+        self.verdicts.forget(session);
         self.end_memberships(session, std::mem::take(&mut entry.memberships));
         if let Some(will) = entry.session.end(self.local.now) {
             self.publish_will(&will);

@@ -104,7 +104,7 @@ impl Core {
     /// True when the message is on its way.
     fn forward_to_group(&mut self, to: &ToGroup<'_>, pick: GroupPick, last_resort: bool) -> bool {
         // The shard may pass it on to any other.
-        let attempt = self.send_attempt(self.durable_shards);
+        let attempt = self.send_attempt(self.durable_shards.union(ShardSet::of(pick.shard)));
         let forwarded = GroupForwarded {
             message: Message::from(*to.message),
             topic_hash: to.topic_hash,

@@ -1,6 +1,6 @@
 //! What shards say to each other through the mesh.
 
-use crate::journal::{Attempt, Lane};
+use crate::journal::{Attempt, Exchange, Lane};
 use crate::routing::{Announcement, Cursor};
 use crate::shard::connection::Peer;
 use crate::shard::retentions::{Retention, Tag};
@@ -41,8 +41,8 @@ pub(crate) enum Mail {
     Durable(bool),
     /// The sender's log has failed: what it did not call safe is not.
     LogFailed,
-    /// What the publisher sent could not be kept, for this reason: it must not be acknowledged.
-    Refused(Box<Publisher>, ReasonCode),
+    /// What the publisher sent could not be kept: it must not be acknowledged.
+    Refused(Box<Refused>),
     /// What became of the PUBLISH that the sender was asked about: the reason when somebody's queue was full.
     Verdict(Ask, Option<ReasonCode>),
     /// The QoS 2 PUBLISH of the sender's session with this key, and with this identifier, will not come again.
@@ -60,6 +60,14 @@ pub(crate) struct Publisher {
     pub packet_id: Option<PacketId>,
     /// Whoever gets the PUBLISH is to say what became of it, unless this is 0.
     pub ask: Ask,
+}
+
+/// A PUBLISH that could not be kept.
+pub(crate) struct Refused {
+    pub publisher: Publisher,
+    /// At QoS 2, where the session is durable: it outlives the connection.
+    pub exchange: Option<Exchange>,
+    pub reason: ReasonCode,
 }
 
 /// A message on its way to another shard.

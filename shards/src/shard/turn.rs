@@ -310,7 +310,7 @@ impl Core {
             Mail::Safe(lane, count) => self.take_safe((from, lane, count)),
             Mail::Durable(durable) => self.take_durable(from, durable),
             Mail::LogFailed => self.refuse_all_held_back(ReasonCode::ImplementationSpecificError),
-            Mail::Refused(publisher, reason) => self.take_refused(*publisher, reason),
+            Mail::Refused(refused) => self.take_refused(*refused),
             Mail::Verdict(ask, refusal) => self.take_verdict(ask, refusal),
             Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }

@@ -179,7 +179,8 @@ impl<B: Backing> Log<B> {
         Ok(doubtful)
     }
 
-    /// The first record of a segment that shares a page with what is in doubt.
+    /// The first record of a segment that shares a page with what is in doubt, or the first of the write that it belongs to: a
+    /// write is not to be cut in two.
     fn first_doubtful(
         &self,
         segment: &Doubtful<B::File>,
@@ -190,8 +191,11 @@ impl<B: Backing> Log<B> {
         let overlay = unwritten.overlay(segment);
         let mut cursor = Cursor::from_start(&overlay, segment.header, segment.limit);
         window.reset();
+        let mut from = cursor.at;
         loop {
-            let from = cursor.at;
+            if !cursor.followed {
+                from = cursor.at;
+            }
             match cursor.next(window) {
                 Ok(Ok(_)) if cursor.at > page => return Ok(from),
                 Ok(Ok(_)) => {}

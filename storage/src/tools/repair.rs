@@ -247,7 +247,10 @@ impl Ending {
                         }
                         Item::Void => {}
                     }
-                    ending.previous = Offset::new(id, cursor.at);
+                    // The segment is not to be cut in the middle of a write.
+                    if !cursor.followed {
+                        ending.previous = Offset::new(id, cursor.at);
+                    }
                 }
                 Err(Stop::Limit) => return Ok(ending),
                 Err(Stop::Zeros | Stop::Bad(_)) => {

@@ -135,6 +135,24 @@ fn nobody_waits_for_an_answer_in_vain() {
     });
 }
 
+/// A publisher whose session outlives the connection that it published on is acknowledged on the next one.
+#[test]
+fn a_session_that_lasts_gets_its_acknowledgements_later() {
+    each(|mut rig| {
+        sleeper(&mut rig, "q");
+        let client = rig.opens(0, "lasting", V5, true, 0);
+        assert_eq!(rig.reads_all(client), ["CONNACK"]);
+        rig.publishes(client, "q", b"on", QOS_1, false);
+        rig.cores[0].detach(client.number, DetachCause::Lost);
+        let client = rig.opens(0, "lasting", V5, true, 0);
+        assert_eq!(rig.reads_all(client), ["CONNACK"]);
+        for _ in 0..2 {
+            assert_eq!(publishes(&mut rig, client, "q", QOS_1), TAKEN, "nothing stands in the way");
+        }
+        assert!(rig.cores.iter().all(|core| core.verdicts.is_empty()));
+    });
+}
+
 /// The bound in bytes refuses as the one in messages does.
 #[test]
 fn a_queue_is_bounded_in_bytes_as_well() {
