@@ -69,27 +69,33 @@ fn shards_in_memory() {
     });
 }
 
-#[test]
-fn shards_with_a_log() {
+/// Shards whose logs live in a folder, each seed with a profile that `hardened` makes of a common one.
+fn simulate_with_a_log(seeds: std::ops::Range<u64>, hardened: impl Fn(Profile, &mut Random) -> Profile) {
     let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
     let bell = wire.bell();
-    simulate(seeds(SEEDS / 10), |seed| {
+    simulate(seeds, |seed| {
         let mut random = Random::new(seed);
-        let profile = Profile { failing_syncs: random.of(&[0, 0, 30]), ..Profile::of(&mut random) };
+        let profile = Profile::of(&mut random);
+        let profile = hardened(profile, &mut random);
         let folder = log_folder();
         live(World::new(random, profile, Some(Place { dir: folder.path(), bell: &bell })));
     });
 }
 
 #[test]
+fn shards_with_a_log() {
+    simulate_with_a_log(seeds(SEEDS / 10), |profile, random| Profile {
+        failing_syncs: random.of(&[0, 0, 30]),
+        ..profile
+    });
+}
+
+#[test]
 fn shards_that_crash() {
-    let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
-    let bell = wire.bell();
-    simulate(seeds(SEEDS / 20), |seed| {
-        let mut random = Random::new(seed);
-        let profile = Profile { crashes: random.of(&[1, 3]), ..Profile::of(&mut random) };
-        let folder = log_folder();
-        live(World::new(random, profile, Some(Place { dir: folder.path(), bell: &bell })));
+    simulate_with_a_log(seeds(SEEDS / 20), |profile, random| Profile {
+        crashes: random.of(&[1, 3]),
+        failing_syncs: random.of(&[0, 30]),
+        ..profile
     });
 }
 
