@@ -16,12 +16,13 @@ use std::sync::Arc;
 /// How far a busy shard may wait to take more work at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pacing {
-    /// Never waits for more. The default: waiting saves CPU time at saturation only, and costs latency before that.
-    #[default]
+    /// Never waits for more.
     Latency,
-    /// Waits tens of microseconds, only near saturation.
+    /// Waits up to 300 microseconds, only while the shard is busy and clients send ahead of being read. The default: it costs
+    /// nothing before that.
+    #[default]
     Balanced,
-    /// Waits up to a few hundred microseconds near saturation.
+    /// Waits up to 600 microseconds, for clients that send less far ahead too.
     Throughput,
 }
 
@@ -120,7 +121,7 @@ impl Default for Config {
             listeners: Vec::new(),
             connections_max: 1 << 20,
             spin_us: 0,
-            pacing: Pacing::Latency,
+            pacing: Pacing::Balanced,
             receive_buffers: 512,
             receive_buffer_bytes: 16 << 10,
             mesh_slots: 4_096,

@@ -63,6 +63,8 @@ counters! {
     subscriptions_refused: "Topic filters refused in a SUBACK.",
     retained_messages: "Retained messages that exist now.",
     retained_refused_full: "Retained messages not kept because a limit was reached.",
+    receives: "Pieces of input taken from sockets.",
+    packets_received: "Packets taken from clients.",
     publish_received: "PUBLISH packets taken from clients.",
     publish_received_bytes: "Payload bytes of the PUBLISH packets taken from clients.",
     publish_refused: "PUBLISH packets refused, for the server's own topics, for payloads that are not the text they claim to be, and for full queues under the policy reject.",

@@ -127,8 +127,9 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "How long an idle shard looks for work before it sleeps. More than 0 spares a quiet connection the time of a \
          wake-up, and costs CPU time while idle.";
     "shards.pacing", config.pacing, Kind::Choice(names::<Pacing>), Restart,
-        "How long a busy shard may wait to take more work at once: never (latency), tens of microseconds near \
-         saturation (balanced), or up to a few hundred (throughput).";
+        "How long a busy shard may wait to take more work at once, which saves CPU time: never (latency), up to 300 \
+         microseconds while clients send several packets ahead of being read (balanced), or up to 600 and sooner \
+         (throughput).";
     "shards.connections_max", config.connections_max, number(1, 1 << 20, "connections"), Restart,
         "Connections that one shard holds. Each shard has its own table of them, which the limit of open files \
          (RLIMIT_NOFILE) bounds; the default is cut down to that limit.";

@@ -31,6 +31,7 @@ pub(crate) enum Flow {
 impl Core {
     /// Handles what was received on a connection.
     pub(crate) fn take_bytes(&mut self, number: u32, mut bytes: &[u8]) {
+        self.local.counters.receives += 1;
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         if connection.phase == Phase::Connecting {
             connection.receiving = false; // before CONNECT each receive is asked for
@@ -119,6 +120,7 @@ impl Core {
             if phase == Phase::Live && self.hold_before(number, &packet) {
                 continue; // held now: it is kept with what follows it
             }
+            self.local.counters.packets_received += 1;
             let flow = match (phase, &packet) {
                 (Phase::Live, _) => self.take_packet(number, &packet),
                 (_, packet) if self.is_authenticating(number) => self.take_before_connack(number, packet),

@@ -18,6 +18,7 @@ mod idle;
 mod inbound;
 mod local;
 mod mail;
+mod pace;
 mod pool;
 mod publish;
 mod retained_scan;

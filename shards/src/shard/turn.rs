@@ -81,7 +81,7 @@ impl Shard {
         self.wire.turn(wait, &mut self.events)?;
         self.core.port.awake();
         let now_us = self.clock.now_us();
-        self.idle.woke(now_us, &self.clock);
+        self.idle.woke(now_us, &self.clock, &self.core.local.counters);
         self.core.local.now = self.clock.at(now_us);
         let Self { core, wire, events, neighbours, .. } = self;
         let done = core.turn(events, &mut Joined { wire, neighbours });

@@ -15,7 +15,8 @@ pub enum Wait {
         /// The longest sleep; `None` sleeps until something happens.
         until: Option<Duration>,
     },
-    /// Collects up to `completions`, for at most `up_to_us` microseconds, then takes what is there (perhaps nothing).
+    /// Collects up to `completions` beside those of what is submitted with it, for at most `up_to_us` microseconds, then takes
+    /// what is there (perhaps nothing).
     Pace {
         /// Completions that end the wait early.
         completions: u32,

@@ -215,6 +215,7 @@ impl Wire {
                 Wait::No => self.ring.poll()?,
                 Wait::Park { until } => self.ring.wait(1, self.park_limit(until))?,
                 Wait::Pace { completions, up_to_us } => {
+                    let completions = completions + self.ring.queued();
                     self.ring.wait(completions, Some(Duration::from_micros(u64::from(up_to_us))))?;
                 }
             }

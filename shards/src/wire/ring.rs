@@ -2,8 +2,10 @@
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, squeue};
+use rustix::thread::set_current_timer_slack;
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ impl Ring {
             .setup_clamp()
             .setup_cqsize(completions)
             .build(entries)?;
+        // Waits of microseconds end on time, not up to 50 us late. A kernel that keeps its slack only makes them longer.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
         // A parked thread waits for clients, not for a disk: it must not count as I/O wait where the kernel can tell.
         let idle = if uring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         Ok(Self { uring, park_flags: EnterFlags::GETEVENTS | idle, waiting: VecDeque::new() })
@@ -100,6 +104,11 @@ impl Ring {
             }
         };
         result.map(drop).or_else(expected)
+    }
+
+    /// Entries that the next submission takes.
+    pub(super) fn queued(&mut self) -> u32 {
+        self.uring.submission().len() as u32
     }
 
     /// Moves at most `limit` completions to `taken`.
