@@ -108,3 +108,15 @@ fn run_reports_what_verify_would_refuse() {
     let fault = &finished.report.as_ref().expect("a report")["pairs_at_fault"][0];
     assert!(fault["publisher"].as_str().is_some_and(|p| p.starts_with("pub/")), "{fault}");
 }
+
+/// More is due right before the end of the load than a worker takes up in one turn: it is sent all the same.
+#[test]
+fn what_is_due_is_sent_though_the_end_has_come() {
+    let burst = pairs(1, 5_000, 1).replace("messages = 5000", "messages = 10000, arrivals = { burst = 5000 }");
+    // The second burst is due after a second.
+    let finished = run("run", &burst, Faults::default(), &["--duration", "1001ms"]);
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+    assert_eq!(finished.number("latency_us.count"), 10_000.0, "{}", finished.stdout);
+    assert_eq!(finished.number("lateness_us.count") + finished.number("generator.held_back"), 10_000.0);
+    assert_eq!((finished.number("missed_sends"), finished.number("by_qos.1.received")), (0.0, 10_000.0));
+}
