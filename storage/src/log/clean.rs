@@ -3,8 +3,7 @@
 //!
 //! Because segments go in the order of the log, a record is gone before a tombstone that was appended after it, and a
 //! tombstone in the oldest segment has nothing left to end: it is never moved. The price is that records which live for long
-//! are moved once in a while. With a log of [`USED_PER_LIVE`] times its live bytes that is at most
-//! 1 / ([`USED_PER_LIVE`] - 1) bytes moved for each byte appended.
+//! are moved once in a while: at 2.5 times the live bytes ([`USED_PER_LIVE_TENTHS`]), two bytes for three appended.
 
 use std::io;
 
@@ -16,11 +15,11 @@ use crate::format::{self, MARK_BODY_BYTES, MARK_BYTES, RecordHeader, Role, SEGME
 use crate::position::{Offset, RecordRef};
 use crate::reader::{Cursor, Item, Record, Stop, Window};
 
-/// The log is cleaned when it takes more than this many times its live bytes, in tenths, and two segments. Below the three
-/// times that the log promises, so that the work can be spread.
+/// The log is cleaned when its segments take more than this many times its live bytes, in tenths. Below the three times that
+/// the log promises, so that the work can be spread.
 const USED_PER_LIVE_TENTHS: u64 = 25;
 
-/// Segments that a log may take beyond its share, so that a small one is not cleaned all the time.
+/// A log may take so many segments beside what is live in any case, so that a small one is not cleaned all the time.
 const SEGMENTS_GRANTED: u64 = 2;
 
 /// Bytes that are read at once: slices are small.
@@ -93,8 +92,8 @@ impl Cleaner {
 }
 
 impl<B: Backing> Log<B> {
-    /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes and two segments,
-    /// or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
+    /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes, and more than
+    /// those and two segments, or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
     pub fn wants_cleaning(&self) -> bool {
         let Some(front) = self.sealed.front() else { return false };
         if self.ledger.live_bytes_of(front.header.id) == 0 {
@@ -106,7 +105,7 @@ impl<B: Backing> Log<B> {
             Some(_) => self.dead_bytes() > segment_bytes / 4,
             None => {
                 let used = (self.sealed.len() as u64 + 1) * segment_bytes;
-                used > live * USED_PER_LIVE_TENTHS / 10 + SEGMENTS_GRANTED * segment_bytes
+                used > (live * USED_PER_LIVE_TENTHS / 10).max(live + SEGMENTS_GRANTED * segment_bytes)
             }
         }
     }
