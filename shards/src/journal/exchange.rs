@@ -285,7 +285,16 @@ impl Journal {
         let before = self.state.sessions.get_mut(&exchange.session);
         let before = before.and_then(|session| session.inbound.remove(&exchange.packet_id)).unwrap_or_default();
         let elsewhere = before.elsewhere.union(self.take_sent_to());
-        self.end_exchange(exchange, Some(&Inbound { elsewhere, ..before }))
+        if self.failed || !self.barriers.waits_for_others() {
+            return self.end_exchange(exchange, Some(&Inbound { elsewhere, ..before }));
+        }
+        // The message may still be on its way to a shard by way of another: what says to forget it must not overtake it.
+        for shard in elsewhere {
+            let what = What::Forget { shard, exchange };
+            self.barriers.ask_afterwards(Pending { what, key: 0, reserved: None });
+        }
+        self.forget_taken(&exchange);
+        Fence::Yes
     }
 
     /// The PUBLISH at hand is refused, and the client cannot be told: it will come again.

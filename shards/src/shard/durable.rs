@@ -58,6 +58,8 @@ impl Core {
         for (shard, lane, count) in safe {
             self.post(shard, Mail::Safe(lane, count));
         }
+        // Before the publisher may use the identifier again.
+        self.send_forgotten();
         if opened {
             self.local.release_held_back();
         }
