@@ -19,18 +19,23 @@ use raw::*;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SEGMENT_BYTES: u64 = 1 << 20;
 /// Of each shard, beyond three times its live bytes: the two that a small log is granted, the one appended to, the one made
 /// ahead, and those that go with the next commit.
 const SEGMENTS_BESIDE: u64 = 6;
 const PAYLOAD_BYTES: usize = 2_000;
-const RETAINED: usize = 1_500;
-/// Retained messages that change; the others have to be moved time and again.
-const CHANGING: usize = 700;
+/// Retained messages for each megabyte that is kept.
+const RETAINED: usize = 400;
+/// Those of them that change; the others have to be moved time and again.
+const CHANGING: usize = 180;
 const SLEEPERS: usize = 4;
 const QUEUED_A_ROUND: usize = 250;
 /// PUBLISHes in flight.
 const WINDOW: usize = 50;
+
+/// A number that the script may set.
+fn setting(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
 
 /// A message for a topic, and its payload's first bytes.
 fn publish(topic: String, number: usize) -> Publish {
@@ -87,8 +92,8 @@ fn leave(mut client: Raw) {
 }
 
 /// A round: changes, messages for all sleepers, and one of them takes all that waits for it.
-fn round(broker: &Broker, publisher: &mut Raw, number: usize, waiting: &mut [usize]) {
-    let changes = (0..CHANGING * 2).map(|n| publish(format!("kept/{}", (n * 7 + number * 13) % CHANGING), n).retain());
+fn round(broker: &Broker, publisher: &mut Raw, number: usize, changing: usize, waiting: &mut [usize]) {
+    let changes = (0..changing * 2).map(|n| publish(format!("kept/{}", (n * 7 + number * 13) % changing), n).retain());
     publish_all(publisher, changes.collect(), 1);
     for qos in [1, 2] {
         publish_all(publisher, (0..QUEUED_A_ROUND / 2).map(|n| publish("queue/all".into(), n)).collect(), qos);
@@ -112,11 +117,13 @@ fn length(path: &Path) -> u64 {
 }
 
 fn stays_small(shards: usize) {
-    let rounds = std::env::var("RINGTAIL_LOG_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
+    let rounds = setting("RINGTAIL_LOG_ROUNDS", 20);
+    let kept_mb = setting("RINGTAIL_LOG_KEPT_MB", 4);
+    let segment_bytes = (setting("RINGTAIL_LOG_SEGMENT_MB", 1) << 20) as u64;
     let folder = TempDir::new().unwrap();
     let mut broker = Broker::with(shards)
         .keep_in(folder.path())
-        .set("storage.segment_bytes", SEGMENT_BYTES)
+        .set("storage.segment_bytes", segment_bytes)
         .set("log.format", "json")
         .start();
     for n in 0..SLEEPERS {
@@ -125,12 +132,12 @@ fn stays_small(shards: usize) {
         leave(client);
     }
     let mut publisher = Raw::connect(&broker, &Connect::lasting(V5, "publisher"));
-    publish_all(&mut publisher, (0..RETAINED).map(|n| publish(format!("kept/{n}"), n).retain()).collect(), 1);
+    publish_all(&mut publisher, (0..RETAINED * kept_mb).map(|n| publish(format!("kept/{n}"), n).retain()).collect(), 1);
     println!("{shards} shards: round, MB appended, MB moved, MB of the folder, MB live, folder to live");
     let mut waiting = [0; SLEEPERS];
     let mut live = 0;
     for number in 0..rounds {
-        round(&broker, &mut publisher, number, &mut waiting);
+        round(&broker, &mut publisher, number, CHANGING * kept_mb, &mut waiting);
         let names = ["storage_bytes", "storage_live_bytes", "storage_appended_bytes", "storage_moved_bytes"];
         let counters = broker.counters(&names);
         let (appended, moved) = (counters[2], counters[3]);
@@ -140,7 +147,7 @@ fn stays_small(shards: usize) {
         let (appended_mb, moved_mb, bytes_mb, live_mb) = (mb(appended), mb(moved), mb(bytes), mb(live));
         let ratio = bytes_mb / live_mb;
         println!("{number:5} {appended_mb:8.1} {moved_mb:8.1} {bytes_mb:8.1} {live_mb:8.1} {ratio:6.2}");
-        let bound = 3 * live + SEGMENTS_BESIDE * SEGMENT_BYTES * shards as u64;
+        let bound = 3 * live + SEGMENTS_BESIDE * segment_bytes * shards as u64;
         assert!(bytes <= bound && counters[0] <= bound, "{bytes} and {} bytes, {live} of them live", counters[0]);
         if number + 1 == rounds {
             assert!(appended > bound * 3 / 2, "{appended} bytes appended do not show that {bound} is a bound");
@@ -149,7 +156,7 @@ fn stays_small(shards: usize) {
     }
     broker.stop();
     let bytes = folder_bytes(folder.path());
-    assert!(bytes <= 3 * live + SEGMENTS_BESIDE * SEGMENT_BYTES * shards as u64, "{bytes} bytes after a stop");
+    assert!(bytes <= 3 * live + SEGMENTS_BESIDE * segment_bytes * shards as u64, "{bytes} bytes after a stop");
 }
 
 #[test]

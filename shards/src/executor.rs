@@ -99,7 +99,37 @@ impl Background {
     }
 }
 
-/// Lets the executor run other tasks.
+/// Lets the executor run the other queue, if that has something to run and its shares say so. A task that yields within
+/// its queue only would go on until glommio's timer takes the core away from it.
 pub(crate) async fn yield_now() {
-    glommio::executor().yield_now().await;
+    glommio::executor().yield_task_queue_now().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_come_between_the_slices_of_a_background_job() {
+        let executor = spawn(0, None, || async {
+            let background = Background::new();
+            let turns = Rc::new(Cell::new(0));
+            let seen = Rc::new(Cell::new((0, 0)));
+            let (turns_seen, seen_last) = (Rc::clone(&turns), Rc::clone(&seen));
+            background.spawn(async move {
+                let first = turns_seen.get();
+                for _ in 0..1_000 {
+                    yield_now().await;
+                }
+                seen_last.set((first, turns_seen.get()));
+            });
+            while !background.is_idle() {
+                turns.set(turns.get() + 1);
+                yield_now().await;
+            }
+            seen.get()
+        });
+        let (first, last) = executor.unwrap().join().unwrap();
+        assert!(last > first, "the job had the core from its first slice to its last");
+    }
 }

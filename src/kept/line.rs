@@ -76,6 +76,8 @@ pub(super) struct SessionLine {
 #[serde(deny_unknown_fields)]
 struct InDoubtLine {
     packet_id: PacketId,
+    /// Tells the message from another with that identifier.
+    fingerprint: u64,
     /// Sessions that have the message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     client_ids: Vec<Box<str>>,
@@ -245,7 +247,7 @@ impl From<&KeptExchange> for InDoubtLine {
     fn from(kept: &KeptExchange) -> Self {
         let mut client_ids = kept.sessions.clone();
         client_ids.sort_unstable();
-        Self { packet_id: kept.packet_id, client_ids, groups: kept.groups.clone() }
+        Self { packet_id: kept.packet_id, fingerprint: kept.fingerprint, client_ids, groups: kept.groups.clone() }
     }
 }
 
@@ -263,12 +265,15 @@ impl SessionLine {
         }
         let inbound = self.inbound_packet_ids;
         let mut known = HashSet::new();
-        let mut ids = inbound.iter().copied().chain(self.in_doubt.iter().map(|line| line.packet_id));
-        if let Some(twice) = ids.find(|id| !known.insert(*id)) {
-            return Err(Wrong::SecondPacketId(twice));
+        let in_doubt = self.in_doubt.iter().map(|line| (line.packet_id, Some(line.fingerprint)));
+        for (id, message) in inbound.iter().map(|id| (*id, None)).chain(in_doubt) {
+            if known.contains(&(id, None)) || !known.insert((id, message)) {
+                return Err(Wrong::SecondPacketId(id));
+            }
         }
         let in_doubt = self.in_doubt.into_iter().map(|line| KeptExchange {
             packet_id: line.packet_id,
+            fingerprint: line.fingerprint,
             sessions: line.client_ids,
             groups: line.groups,
         });

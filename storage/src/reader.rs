@@ -27,7 +27,7 @@ pub struct Record<'a> {
     pub at: RecordRef,
 }
 
-/// Bytes that a window reads at once.
+/// Bytes that a window reads at once where all is read from one end to the other.
 const WINDOW_BYTES: usize = 256 << 10;
 
 /// Something that can be read from a byte on: a file, or what waits to be written to it.
@@ -42,15 +42,28 @@ impl<F: SegmentFile> Source for F {
 }
 
 /// A part of a source, kept to be looked at piece by piece. Reused from segment to segment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Window {
+    /// Bytes to read at once.
+    step: usize,
     bytes: Vec<u8>,
     start: u32,
     /// Bytes of `bytes` that hold what the source has.
     filled: usize,
 }
 
+impl Default for Window {
+    fn default() -> Window {
+        Window::of(WINDOW_BYTES)
+    }
+}
+
 impl Window {
+    /// One that reads so many bytes at once, or a record that is larger.
+    pub(crate) fn of(step: usize) -> Window {
+        Window { step, bytes: Vec::new(), start: 0, filled: 0 }
+    }
+
     /// Forgets what it holds; to be called before another source is read.
     pub(crate) fn reset(&mut self) {
         self.filled = 0;
@@ -60,7 +73,7 @@ impl Window {
     fn get<S: Source>(&mut self, source: &S, at: u32, len: usize, limit: u32) -> io::Result<&[u8]> {
         let held = at >= self.start && (at - self.start) as usize + len <= self.filled;
         if !held {
-            let want = len.max(WINDOW_BYTES).min((limit - at) as usize);
+            let want = len.max(self.step).min((limit - at) as usize);
             if self.bytes.len() < want {
                 self.bytes.resize(want, 0);
             }

@@ -79,6 +79,36 @@ fn lasting_records_are_moved_and_kept() {
     }
 }
 
+/// Who serves clients does not make a segment's file itself for the sake of cleaning.
+#[test]
+fn cleaning_waits_for_the_segment_that_is_being_made() {
+    let mut subject = Subject::new(CrashDisk::new(512, 7), options(SEGMENT_BYTES));
+    for key in 0..100 {
+        subject.set(key, 100).unwrap();
+    }
+    let mut last = subject.log.tail().segment();
+    // Until cleaning is wanted and the segment made ahead was just taken into use.
+    while !subject.log.wants_cleaning() || subject.log.tail().segment() == last {
+        last = subject.log.tail().segment();
+        subject.work();
+        subject.set(1_000, 100).unwrap();
+        assert!(subject.commit(Reach::Synced) && subject.commit(Reach::Synced));
+    }
+    let job = subject.log.take_job().expect("the next segment is wanted");
+    let before = subject.log.stats();
+    let mut slices = 0;
+    while subject.log.clean_slice(200, &mut subject.keeper).unwrap() != CleanProgress::Waiting {
+        slices += 1;
+        assert!(subject.commit(Reach::Synced) && slices < 1_000);
+    }
+    let after = subject.log.stats();
+    assert!(after.moved_bytes > before.moved_bytes, "as long as there is room it goes on");
+    assert_eq!(after.disk_bytes, before.disk_bytes, "no other segment was made");
+    let finished = job.run();
+    subject.log.finish_job(finished).unwrap();
+    assert!(matches!(subject.log.clean_slice(200, &mut subject.keeper).unwrap(), CleanProgress::Scanned(_)));
+}
+
 #[test]
 fn a_log_whose_records_are_all_dead_shrinks_to_nothing() {
     let mut subject = Subject::new(CrashDisk::new(512, 6), options(SEGMENT_BYTES));

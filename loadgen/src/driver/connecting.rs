@@ -339,6 +339,7 @@ impl Worker {
         if !self.teardown.has_begun {
             self.teardown.has_begun = true;
             self.retries.clear();
+            self.miss_due();
             self.tally.absent = self.tally.wanted.saturating_sub(self.tally.connected);
             self.clients.iter_mut().for_each(|client| client.wanted = false);
         }

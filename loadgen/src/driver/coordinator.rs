@@ -33,6 +33,8 @@ const REACH_AGAIN: Duration = Duration::from_millis(50);
 const LEAD_NS: u64 = 100_000_000;
 /// A ramp in which no client becomes ready for so long is over.
 const RAMP_STALL_NS: u64 = 15_000_000_000;
+/// Workers that come late have so long after the load to send what was due in it, however short the wait for answers is.
+const THROUGH_NS: u64 = 1_000_000_000;
 /// Longest time that one look at the ramp counts for.
 const RAMP_STEP_MAX_NS: u64 = 100_000_000;
 
@@ -301,14 +303,19 @@ impl<'a> Run<'a> {
     /// Waits for what is on its way, then lets everybody disconnect.
     fn drain(&mut self) {
         if self.times.end_ns > 0 {
-            let until = self.clock.now_ns() + self.plan.drain_ns;
+            let ended_ns = self.clock.now_ns();
             let mut quiet_since = None;
-            while self.clock.now_ns() < until && self.failure.is_none() {
+            while self.failure.is_none() {
                 let total = self.shared.total();
+                let is_through = total.through >= self.crew.workers;
+                let patience_ns = if is_through { self.plan.drain_ns } else { self.plan.drain_ns.max(THROUGH_NS) };
+                if self.clock.now_ns() - ended_ns >= patience_ns {
+                    break;
+                }
                 let is_all_here = total.received >= total.expected && total.connected >= total.wanted;
                 let now = Instant::now();
                 let since = *quiet_since.get_or_insert(now);
-                if !(is_all_here && total.waiting == 0) {
+                if !(is_through && is_all_here && total.waiting == 0) {
                     quiet_since = None;
                 } else if now - since >= self.crew.counters_lag {
                     break;

@@ -2,6 +2,7 @@
 
 use super::client::Phase;
 use super::publisher::{InFlight, Pending, State};
+use super::shared::Times;
 use super::worker::{ClosedLoop, Worker};
 use crate::histogram::Metric;
 use crate::payload::Stamp;
@@ -35,6 +36,26 @@ impl Worker {
                 let Some(due) = arrivals.take() else { break };
                 let at = lot.first + (due.index - lot.share.first) / lot.share.stride;
                 self.make_due(at, self.times.start_ns + due.at_ns);
+            }
+        }
+    }
+
+    /// When the next message is due; `None` when no other one is before the load's end.
+    pub(super) fn next_due_ns(&self) -> Option<u64> {
+        let next = self.layout.lots.iter().filter_map(|lot| lot.arrivals.as_ref()?.peek_ns()).min()?;
+        Some(next.saturating_add(self.times.start_ns)).filter(|at| *at < self.times.end_ns)
+    }
+
+    /// Counts what was due before the load's end and can no longer be sent.
+    pub(super) fn miss_due(&mut self) {
+        if self.setup.closed.is_some() {
+            return;
+        }
+        let Times { start_ns, end_ns, .. } = self.times;
+        for arrivals in self.layout.lots.iter_mut().filter_map(|lot| lot.arrivals.as_mut()) {
+            while arrivals.peek_ns().is_some_and(|at| at.saturating_add(start_ns) < end_ns) && arrivals.take().is_some()
+            {
+                self.tally.missed_sends += 1;
             }
         }
     }

@@ -179,6 +179,8 @@ tally![
     held_back,
     /// Messages that were due and dropped, because too many waited.
     missed_sends,
+    /// Workers that have made due all that was due before the load's end.
+    through,
     /// Messages of QoS 1 and 2 that were sent again after a reconnection.
     resent,
     /// Messages that the broker refused with a reason code.

@@ -242,12 +242,14 @@ impl Worker {
         if now < self.times.start_ns {
             return;
         }
-        if now < self.times.end_ns {
-            match self.setup.closed {
-                Some(closed) => self.publish_closed(closed, now),
-                None => self.publish_due(now),
-            }
+        match self.setup.closed {
+            Some(closed) if now < self.times.end_ns => self.publish_closed(closed, now),
+            Some(_) => {}
+            // After the end too: a worker that comes late still has messages that were due before it.
+            None => self.publish_due(now),
         }
+        self.tally.through =
+            u64::from(now >= self.times.end_ns && (self.setup.closed.is_some() || self.next_due_ns().is_none()));
     }
 
     /// Submits and waits: not at all while something is left to do or the worker spins.
@@ -265,10 +267,7 @@ impl Worker {
 
     /// When something is due next.
     fn next_ns(&self, now: u64) -> u64 {
-        let due = self.layout.lots.iter().filter_map(|l| l.arrivals.as_ref()?.peek_ns()).min().map_or(u64::MAX, |at| {
-            let at = at.saturating_add(self.times.start_ns);
-            if at < self.times.end_ns { at } else { u64::MAX }
-        });
+        let due = self.next_due_ns().unwrap_or(u64::MAX);
         let retry = self.retries.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
         due.min(retry).min(self.ramp.next_ns(now, self.under_way)).min(self.happenings.next_ns(self.times.start_ns))
     }

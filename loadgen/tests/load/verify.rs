@@ -1,7 +1,8 @@
 //! `verify` against a broker that is killed under it, and that loses on order what a crash may not lose.
 
 use crate::support::broker::{Faults, TestBroker};
-use crate::support::{Finished, drive, pairs};
+use crate::support::program::Finished;
+use crate::support::{drive, pairs};
 use std::time::Duration;
 
 /// Messages of a run: 4 pairs, 50 each.
@@ -13,7 +14,7 @@ const AWAY: Duration = Duration::from_millis(150);
 fn verify(qos: u8, faults: Faults, more: &[&str]) -> Finished {
     let broker = TestBroker::start(faults);
     let url = broker.url();
-    let mut arguments = vec!["--target", url.as_str(), "--patience", "10s"];
+    let mut arguments = vec!["--target", url.as_str(), "--patience", "2m"];
     arguments.extend_from_slice(more);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -36,7 +37,8 @@ fn a_broker_that_keeps_everything_passes_though_it_is_killed() {
             assert_eq!(finished.number(&format!("by_qos.{qos}.received")), MESSAGES as f64);
             assert_eq!(finished.number("retained.topics"), 4.0);
             assert!(finished.number("catch_up_us.count") >= MESSAGES as f64 / 2.0, "half were away");
-            assert!(finished.number("connections.dropped") >= 8.0, "{}", finished.stdout);
+            // The first kill ends those of four publishers and two subscribers, the second at least that of one publisher.
+            assert!(finished.number("connections.dropped") >= 7.0, "{}", finished.stdout);
         }
     }
 }
@@ -77,7 +79,7 @@ fn a_broker_that_does_not_come_back_fails_with_a_report() {
             broker.wait_for_publishes(MESSAGES / 2);
             broker.kill(Duration::from_secs(600));
         });
-        drive("verify", &pairs(4, 50, 1), &["--target", &url, "--patience", "500ms"])
+        drive("verify", &pairs(4, 50, 1), &["--target", &url, "--patience", "500ms", "--drain", "500ms"])
     });
     assert_eq!(finished.code, 1, "{}", finished.stdout);
     for words in ["8 clients could not connect again", "messages could not be sent"] {

@@ -6,7 +6,7 @@ use super::state::Holder;
 use super::{Journal, SavedRetained};
 use crate::config::Sync;
 use ringtail_mqtt::time::Millis;
-use ringtail_storage::{CleanProgress, Commit, Reach, StorageError};
+use ringtail_storage::{Commit, Reach, StorageError};
 use std::io;
 use std::sync::Arc;
 
@@ -31,9 +31,6 @@ pub(crate) trait CommitWire {
 
 /// How often a full log is asked whether there is room again, milliseconds.
 const RETRY_MS: u64 = 1_000;
-
-/// Bytes of the oldest segment that one slice of cleaning looks through: some tens of microseconds.
-const CLEAN_BYTES: u32 = 64 << 10;
 
 impl Journal {
     /// At the end of every turn: brings to disk what the turn left, as far as nothing is under way, and opens the barriers that
@@ -65,6 +62,8 @@ impl Journal {
                     self.barriers.written(self.log.tail());
                 }
             }
+            // Behind what the barriers wait for, but in the same write.
+            self.clean(now, retained);
             self.start_commit(wire);
         }
         if self.failed {
@@ -128,7 +127,7 @@ impl Journal {
         let again = self.writing.is_none() && !self.failed && !self.pending.is_empty();
         let retry = self.log.full().map(|_| self.retry_at);
         let next = if again { Some(Millis::default()) } else { sync.then_some(self.sync_at) };
-        next.into_iter().chain(retry).min()
+        next.into_iter().chain(retry).chain(self.pace.next()).min()
     }
 
     /// A write of a commit is over.
@@ -196,24 +195,6 @@ impl Journal {
             self.barriers.open_all();
         }
         taken
-    }
-
-    /// True when the log takes more room than it should.
-    pub(crate) fn wants_cleaning(&self) -> bool {
-        !self.failed && self.log.wants_cleaning()
-    }
-
-    /// Moves a slice of what is still needed out of the oldest segment. True when there is more to do at once.
-    pub(crate) fn clean(&mut self, retained: &mut SavedRetained) -> bool {
-        let mut holder = Holder { state: &mut self.state, retained };
-        match self.log.clean_slice(CLEAN_BYTES, &mut holder) {
-            Ok(CleanProgress::Scanned(_) | CleanProgress::Freed) => true,
-            Ok(CleanProgress::Idle | CleanProgress::Waiting | CleanProgress::Full) => false,
-            Err(error) => {
-                tracing::error!("the log's oldest segment could not be cleaned: {error}");
-                false
-            }
-        }
     }
 
     /// Brings everything to disk and closes the log.

@@ -3,7 +3,7 @@
 //! The publisher's shard may say [`HELD`](super::record::kind::HELD) only when every shard has the message safe. A crash before
 //! that leaves the message on some shards and not on others, and the client sends it again. So each shard that delivers it to
 //! durable sessions notes in the same commit which of them, and which groups, have it: [`TAKEN`](super::record::kind::TAKEN).
-//! Those are passed over when the message comes again. The publisher's shard has everybody forget the exchange before PUBCOMP
+//! Those are passed over when the message comes again, and not another message under the same identifier. The publisher's shard has everybody forget the exchange before PUBCOMP
 //! lets the client use the identifier for another message.
 //!
 //! Depends on the journal alone. Architecture invariant: an exchange that a shard has taken is known to the publisher's shard,
@@ -14,6 +14,7 @@ use super::record;
 use super::state::State;
 use super::{Fence, Journal};
 use crate::{ShardId, ShardSet};
+use ringtail_mqtt::message::MessageRef;
 use ringtail_mqtt::packet::PacketId;
 use ringtail_storage::RecordRef;
 
@@ -35,12 +36,21 @@ pub(crate) struct Attempt {
     number: u64,
     /// The client says that it may not be the first.
     pub dup: bool,
+    /// The [`fingerprint`] of the message.
+    message: u64,
+}
+
+/// What tells a message from another that a client sends under the same identifier: a repetition has the same topic and
+/// payload.
+pub(crate) fn fingerprint(message: &MessageRef<'_>) -> u64 {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(message.topic_name.as_bytes()), message.payload);
+    (message.payload.len() as u64) << 32 | u64::from(sum)
 }
 
 #[cfg(test)]
 impl Attempt {
-    pub(super) const fn new(exchange: Exchange, number: u64, dup: bool) -> Self {
-        Self { exchange, number, dup }
+    pub(super) const fn new(exchange: Exchange, number: u64, dup: bool, message: u64) -> Self {
+        Self { exchange, number, dup, message }
     }
 }
 
@@ -48,6 +58,7 @@ impl Attempt {
 #[derive(Clone, Debug)]
 pub(crate) struct TakenBefore {
     exchange: Exchange,
+    message: u64,
     groups: Vec<u64>,
 }
 
@@ -57,7 +68,9 @@ pub(super) struct Taken {
     /// A number of its own, so that what is pending for an earlier use of the identifier does not count.
     pub number: u64,
     /// The last attempt that brought something.
-    attempt: u64,
+    pub attempt: u64,
+    /// The [`fingerprint`] of the message.
+    pub message: u64,
     /// Keys of the sessions that have the message, in order.
     pub sessions: Vec<u64>,
     /// The shared subscriptions that have it; see [`crate::home::Homes::group`].
@@ -78,8 +91,8 @@ pub(super) struct Inbound {
     pub waits: bool,
     /// Other shards that may know the exchange.
     pub elsewhere: ShardSet,
-    /// Shared subscriptions that have the message on other shards.
-    pub groups: Vec<u64>,
+    /// Shared subscriptions that have a message on other shards, each behind the [`fingerprint`] of that.
+    pub groups: Vec<(u64, u64)>,
 }
 
 /// The attempt at hand, and what has come of it.
@@ -125,26 +138,35 @@ impl State {
 
 impl Journal {
     /// The attempt that a QoS 2 PUBLISH of the session with this key is; `None` where nothing can be in doubt.
-    pub(crate) fn attempt(&mut self, session: u64, packet_id: PacketId, dup: bool) -> Option<Attempt> {
+    pub(crate) fn attempt(
+        &mut self,
+        session: u64,
+        packet_id: PacketId,
+        dup: bool,
+        message: &MessageRef<'_>,
+    ) -> Option<Attempt> {
         (session != 0).then(|| Attempt {
             exchange: Exchange { home: self.shard, session, packet_id },
             number: self.new_key(),
             dup,
+            message: fingerprint(message),
         })
     }
 
-    /// The first attempt to deliver a message makes an earlier one with the same identifier void.
+    /// The first attempt to deliver a message makes an earlier one with the same identifier void. So does a later one of
+    /// another message: a log that failed could not be told to forget, and the first attempt may never have come.
     pub(super) fn begin_attempt(&mut self, attempt: Option<Attempt>) {
         self.current.begin(attempt);
-        if let Some(Attempt { exchange, number, dup: false }) = attempt {
-            if self.state.taken.get(&exchange).is_some_and(|taken| taken.attempt != number) {
-                self.forget_taken(&exchange);
-            }
-            if exchange.home == self.shard
-                && let Some(inbound) = self.state.inbound_mut(&exchange)
-            {
-                inbound.groups.clear();
-            }
+        let Some(Attempt { exchange, number, dup, message }) = attempt else { return };
+        let is_over = |taken: &Taken| taken.attempt != number && !(dup && taken.message == message);
+        if self.state.taken.get(&exchange).is_some_and(is_over) {
+            self.forget_taken(&exchange);
+        }
+        if !dup
+            && exchange.home == self.shard
+            && let Some(inbound) = self.state.inbound_mut(&exchange)
+        {
+            inbound.groups.clear();
         }
     }
 
@@ -158,7 +180,7 @@ impl Journal {
     /// True when the shared subscription has the message of the attempt at hand already. `name` is asked only when there is
     /// something to compare with.
     pub(crate) fn group_has_message(&self, name: impl FnOnce() -> u64) -> bool {
-        let Some(Attempt { exchange, dup: true, .. }) = self.current.attempt else { return false };
+        let Some(Attempt { exchange, dup: true, message, .. }) = self.current.attempt else { return false };
         let here = self.state.taken.get(&exchange).map_or(&[][..], |taken| &taken.groups);
         let session = self.state.sessions.get(&exchange.session).filter(|_| exchange.home == self.shard);
         let inbound = session.and_then(|session| session.inbound.get(&exchange.packet_id));
@@ -167,7 +189,7 @@ impl Journal {
             return false;
         }
         let name = name();
-        here.contains(&name) || elsewhere.contains(&name)
+        here.contains(&name) || elsewhere.contains(&(message, name))
     }
 
     /// What is delivered from here on goes to a member of a shared subscription, until the next call.
@@ -198,7 +220,7 @@ impl Journal {
 
     /// The delivery of the message at hand is over on this shard: who has it is kept with it.
     pub(crate) fn note_taken(&mut self) {
-        let Some(Attempt { exchange, number: attempt, .. }) = self.current.attempt else { return };
+        let Some(Attempt { exchange, number: attempt, message, .. }) = self.current.attempt else { return };
         if self.current.sessions.is_empty() && self.current.groups.is_empty() {
             return;
         }
@@ -209,20 +231,21 @@ impl Journal {
         let taken = self.state.taken.entry(exchange).or_default();
         taken.number = number;
         taken.attempt = attempt;
+        taken.message = message;
         taken.sessions.extend_from_slice(&self.current.sessions);
         taken.sessions.sort_unstable();
         taken.groups.extend_from_slice(&self.current.groups);
         let (sessions, groups) = (std::mem::take(&mut self.current.sessions), std::mem::take(&mut self.current.groups));
         for sessions in sessions.chunks(TAKEN_MAX) {
-            self.push_taken(exchange, number, sessions, &[]);
+            self.push_taken((exchange, message), number, sessions, &[]);
         }
         for groups in groups.chunks(TAKEN_MAX) {
-            self.push_taken(exchange, number, &[], groups);
+            self.push_taken((exchange, message), number, &[], groups);
         }
     }
 
-    fn push_taken(&mut self, exchange: Exchange, number: u64, sessions: &[u64], groups: &[u64]) {
-        let body = record::taken(&exchange, sessions, groups);
+    fn push_taken(&mut self, (exchange, message): (Exchange, u64), number: u64, sessions: &[u64], groups: &[u64]) {
+        let body = record::taken(&exchange, message, sessions, groups);
         // Where there is no room it is written as what a full log takes all the same: the messages are on their way.
         let reserved = self.reserve(body.len()).ok();
         self.pending.push(Pending { what: What::Taken { exchange, number, body }, key: 0, reserved });
@@ -262,7 +285,16 @@ impl Journal {
         let before = self.state.sessions.get_mut(&exchange.session);
         let before = before.and_then(|session| session.inbound.remove(&exchange.packet_id)).unwrap_or_default();
         let elsewhere = before.elsewhere.union(self.take_sent_to());
-        self.end_exchange(exchange, Some(&Inbound { elsewhere, ..before }))
+        if self.failed || !self.barriers.waits_for_others() {
+            return self.end_exchange(exchange, Some(&Inbound { elsewhere, ..before }));
+        }
+        // The message may still be on its way to a shard by way of another: what says to forget it must not overtake it.
+        for shard in elsewhere {
+            let what = What::Forget { shard, exchange };
+            self.barriers.ask_afterwards(Pending { what, key: 0, reserved: None });
+        }
+        self.forget_taken(&exchange);
+        Fence::Yes
     }
 
     /// The PUBLISH at hand is refused, and the client cannot be told: it will come again.
@@ -302,15 +334,18 @@ impl Journal {
 
     /// The exchanges that this shard had taken before the start.
     pub(crate) fn taken_before(&self) -> Vec<TakenBefore> {
-        let shown =
-            |(exchange, taken): (&Exchange, &Taken)| TakenBefore { exchange: *exchange, groups: taken.groups.clone() };
+        let shown = |(exchange, taken): (&Exchange, &Taken)| TakenBefore {
+            exchange: *exchange,
+            message: taken.message,
+            groups: taken.groups.clone(),
+        };
         self.state.taken.iter().map(shown).collect()
     }
 
     /// At the start: a shard, perhaps this one, has taken exchanges; those of this shard's publishers may come again, or be over.
     pub(crate) fn learn_taken(&mut self, from: ShardId, taken: &[TakenBefore]) {
         let own = self.shard;
-        for TakenBefore { exchange, groups } in taken.iter().filter(|taken| taken.exchange.home == own) {
+        for TakenBefore { exchange, message, groups } in taken.iter().filter(|taken| taken.exchange.home == own) {
             // No session may ever get a key under which another one's exchange is known.
             self.next_key = self.next_key.max(exchange.session);
             match self.state.sessions.get_mut(&exchange.session) {
@@ -318,7 +353,7 @@ impl Journal {
                     let inbound = session.inbound.entry(exchange.packet_id).or_default();
                     if from != own {
                         inbound.elsewhere.insert(from);
-                        inbound.groups.extend_from_slice(groups);
+                        inbound.groups.extend(groups.iter().map(|name| (*message, *name)));
                     }
                 }
                 None if from == own => drop(self.forget_taken(exchange)),

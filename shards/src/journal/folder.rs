@@ -82,6 +82,8 @@ pub struct KeptSession {
 pub struct KeptExchange {
     /// The client's identifier.
     pub packet_id: PacketId,
+    /// What tells the message from another with that identifier.
+    pub fingerprint: u64,
     /// Client Identifiers of the sessions that have the message.
     pub sessions: Vec<Box<str>>,
     /// Shared subscriptions that have it, by a hash that is always the same.
@@ -234,7 +236,8 @@ fn contents_of(folder: &DataFolder, layout: Layout) -> Result<Contents, FolderEr
         contents.retained.extend(restored.retained.into_iter().map(|(message, _)| message));
         for (exchange, found) in state.taken {
             let sessions = found.sessions.iter().filter_map(|key| client_ids.get(key).cloned()).collect();
-            let kept = KeptExchange { packet_id: exchange.packet_id, sessions, groups: found.groups };
+            let (packet_id, fingerprint) = (exchange.packet_id, found.message);
+            let kept = KeptExchange { packet_id, fingerprint, sessions, groups: found.groups };
             taken.push(((u32::from(exchange.home), exchange.session), kept));
         }
     }
@@ -252,7 +255,9 @@ impl KeptSession {
         if self.inbound.contains(&kept.packet_id) {
             return;
         }
-        match self.in_doubt.iter_mut().find(|known| known.packet_id == kept.packet_id) {
+        let is_same =
+            |known: &&mut KeptExchange| (known.packet_id, known.fingerprint) == (kept.packet_id, kept.fingerprint);
+        match self.in_doubt.iter_mut().find(is_same) {
             Some(known) => {
                 known.sessions.extend(kept.sessions);
                 known.groups.extend(kept.groups);
@@ -341,7 +346,7 @@ fn write_in_doubt(
                 here.filter_map(|client_id| keys.get(&**client_id)).map(|(_, key)| *key).collect();
             takers.sort_unstable();
             let groups = if own(&publisher.client_id) { &kept.groups[..] } else { &[] };
-            writer.taken(&exchange, &takers, groups)?;
+            writer.taken(&exchange, kept.fingerprint, &takers, groups)?;
         }
     }
     Ok(())
@@ -388,12 +393,18 @@ impl Writer {
         self.append(kind, key, &[&head, shown.topic_name.as_bytes(), shown.properties, shown.payload])
     }
 
-    fn taken(&mut self, exchange: &Exchange, sessions: &[u64], groups: &[u64]) -> Result<(), FolderError> {
+    fn taken(
+        &mut self,
+        exchange: &Exchange,
+        message: u64,
+        sessions: &[u64],
+        groups: &[u64],
+    ) -> Result<(), FolderError> {
         for sessions in sessions.chunks(TAKEN_MAX) {
-            self.append(kind::TAKEN, 0, &[&record::taken(exchange, sessions, &[])])?;
+            self.append(kind::TAKEN, 0, &[&record::taken(exchange, message, sessions, &[])])?;
         }
         for groups in groups.chunks(TAKEN_MAX) {
-            self.append(kind::TAKEN, 0, &[&record::taken(exchange, &[], groups)])?;
+            self.append(kind::TAKEN, 0, &[&record::taken(exchange, message, &[], groups)])?;
         }
         Ok(())
     }

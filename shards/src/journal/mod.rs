@@ -9,6 +9,7 @@
 //!
 //! - [`events`]: what happened to a session or a retained message; [`exchange`]: to a QoS 2 PUBLISH on several shards.
 //! - [`pending`]: from there to records, when a commit begins.
+//! - [`clean`]: giving room back, along with the commits.
 //! - [`barrier`]: what must be safe before something may be sent.
 //! - [`recover`] and [`folder`]: back from records to sessions, and to another number of shards.
 //!
@@ -16,6 +17,7 @@
 //! shard before the barrier that stands for it is open, and only a [`Durable`](ringtail_storage::Durable) of the log opens one.
 
 mod barrier;
+mod clean;
 mod commit;
 mod disk;
 mod events;
@@ -107,6 +109,7 @@ pub(crate) struct Journal {
     retry_at: Millis,
     /// Something was written that no sync has followed.
     unsynced: bool,
+    pace: clean::Pace,
     /// Commits that are over.
     commits: u64,
     scratch: Vec<u8>,
@@ -155,6 +158,7 @@ impl Journal {
             sync_at: Millis::default(),
             retry_at: Millis::default(),
             unsynced: false,
+            pace: clean::Pace::default(),
             commits: 0,
             scratch: Vec::new(),
             failed: false,

@@ -30,7 +30,7 @@ enum Step {
     Done(usize, usize),
     Held(usize, u16),
     HeldDone(usize, u16),
-    Taken(u16, u64, bool),
+    Taken(u16, u64, bool, u64),
     Forget(u16),
     Retain(u8, u16),
     Clear(u8),
@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (session.clone(), 0..4usize).prop_map(|(s, n)| Step::Done(s, n)),
         2 => (session.clone(), 1..5u16).prop_map(|(s, id)| Step::Held(s, id)),
         2 => (session, 1..5u16).prop_map(|(s, id)| Step::HeldDone(s, id)),
-        3 => (1..4u16, 0..9u64, any::<bool>()).prop_map(|(id, who, dup)| Step::Taken(id, who, dup)),
+        3 => (1..4u16, 0..9u64, any::<bool>(), 0..2u64).prop_map(|(id, who, dup, m)| Step::Taken(id, who, dup, m)),
         1 => (1..4u16).prop_map(Step::Forget),
         3 => (0..4u8, 1..600u16).prop_map(|(t, bytes)| Step::Retain(t, bytes)),
         1 => (0..4u8).prop_map(Step::Clear),
@@ -82,9 +82,12 @@ struct Session {
 struct Kept {
     sessions: BTreeMap<String, Session>,
     retained: BTreeMap<String, Vec<u8>>,
-    /// By the identifier of another shard's client: the sessions and the shared subscriptions that have its message.
-    taken: BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)>,
+    /// By the identifier of another shard's client.
+    taken: BTreeMap<u16, Taken>,
 }
+
+/// A message, and the sessions and the shared subscriptions that have it.
+type Taken = (u64, BTreeSet<u64>, BTreeSet<u64>);
 
 /// A PUBLISH of a client of another shard.
 fn exchange(id: u16) -> Exchange {
@@ -174,7 +177,7 @@ impl Rig {
                 let packet_id = PacketId::new(id).unwrap();
                 let _ = self.journal.progress(self.keys[s], Progress::InboundDone { packet_id });
             }
-            Step::Taken(id, who, dup) => self.taken(id, who, dup),
+            Step::Taken(id, who, dup, message) => self.taken(id, who, dup, message),
             Step::Forget(id) => {
                 self.journal.forget_taken(&exchange(id));
                 self.kept.taken.remove(&id);
@@ -202,13 +205,12 @@ impl Rig {
     }
 
     /// An attempt of another shard's client to publish reaches a session and a shared subscription, if they lack it.
-    fn taken(&mut self, id: u16, who: u64, dup: bool) {
+    fn taken(&mut self, id: u16, who: u64, dup: bool, message: u64) {
         self.published += 1;
-        self.journal.begin_publication(Some(Attempt::new(exchange(id), self.published, dup)));
-        if !dup {
-            self.kept.taken.remove(&id);
-        }
-        let (sessions, groups) = self.kept.taken.entry(id).or_default();
+        self.journal.begin_publication(Some(Attempt::new(exchange(id), self.published, dup, message)));
+        self.kept.taken.retain(|known, taken| *known != id || dup && taken.0 == message);
+        let new = (message, BTreeSet::new(), BTreeSet::new());
+        let (_, sessions, groups) = self.kept.taken.entry(id).or_insert(new);
         assert_eq!(self.journal.has_message(who), sessions.contains(&who));
         if sessions.insert(who) {
             self.journal.current.note_delivered(who);
@@ -308,12 +310,12 @@ impl Rig {
     }
 }
 
-fn shown_taken(journal: &Journal) -> BTreeMap<u16, (BTreeSet<u64>, BTreeSet<u64>)> {
+fn shown_taken(journal: &Journal) -> BTreeMap<u16, Taken> {
     let taken = journal.state.taken.iter();
     let shown = taken.map(|(exchange, taken)| {
         assert!(taken.sessions.is_sorted_by(|a, b| a < b), "each stands once");
         let (sessions, groups) = (taken.sessions.iter().copied(), taken.groups.iter().copied());
-        (exchange.packet_id.get(), (sessions.collect(), groups.collect()))
+        (exchange.packet_id.get(), (taken.message, sessions.collect(), groups.collect()))
     });
     shown.collect()
 }

@@ -6,6 +6,7 @@
 use super::record::{self, QueuedBody, kind};
 use super::state::{MessageLog, Stage};
 use super::{Exchange, Journal, SavedRetained};
+use crate::ShardId;
 use ringtail_mqtt::message::Message;
 use ringtail_mqtt::packet::{PacketId, QoS};
 use ringtail_storage::{AppendError, Kind, RecordRef, Reserved};
@@ -68,6 +69,11 @@ pub(super) enum What {
         body: Box<[u8]>,
     },
     Forgotten {
+        exchange: Exchange,
+    },
+    /// Nothing to write: the shard is to be told to forget the exchange.
+    Forget {
+        shard: ShardId,
         exchange: Exchange,
     },
 }
@@ -159,6 +165,7 @@ impl Journal {
                 }
             }
             What::Forgotten { exchange } => self.tombstone(kind::FORGOTTEN, 0, &[&record::exchange(exchange)])?,
+            What::Forget { shard, exchange } => self.forgotten.push((*shard, *exchange)),
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(crate) enum Body<'a> {
     HeldDone { packet_id: PacketId },
     Retained(MessageRef<'a>),
     Cleared { topic_name: &'a str },
-    Taken { exchange: Exchange, sessions: Vec<u64>, groups: Vec<u64> },
+    Taken { exchange: Exchange, message: u64, sessions: Vec<u64>, groups: Vec<u64> },
     Forgotten(Exchange),
 }
 
@@ -200,9 +200,10 @@ pub(crate) fn exchange(exchange: &Exchange) -> [u8; 11] {
     body
 }
 
-/// The body of [`kind::TAKEN`]. Both lists are short enough for a record.
-pub(crate) fn taken(of: &Exchange, sessions: &[u64], groups: &[u64]) -> Box<[u8]> {
+/// The body of [`kind::TAKEN`], with the fingerprint of the message. Both lists are short enough for a record.
+pub(crate) fn taken(of: &Exchange, message: u64, sessions: &[u64], groups: &[u64]) -> Box<[u8]> {
     let mut out = exchange(of).to_vec();
+    out.extend_from_slice(&message.to_le_bytes());
     out.extend_from_slice(&(sessions.len() as u32).to_le_bytes());
     sessions.iter().chain(groups).for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
     out.into_boxed_slice()
@@ -229,9 +230,10 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Option<Body<'_>> {
         kind::RETAINED => Body::Retained(rest.message()?),
         kind::CLEARED => Body::Cleared { topic_name: rest.text_to_end()? },
         kind::TAKEN => {
-            let (exchange, sessions) = (rest.exchange()?, rest.u32()? as usize);
+            let (exchange, message) = (rest.exchange()?, rest.u64()?);
+            let sessions = rest.u32()? as usize;
             let sessions = Reader(rest.take(sessions.checked_mul(size_of::<u64>())?)?).numbers()?;
-            Body::Taken { exchange, sessions, groups: rest.numbers()? }
+            Body::Taken { exchange, message, sessions, groups: rest.numbers()? }
         }
         kind::FORGOTTEN => Body::Forgotten(rest.exchange()?),
         _ => return None,

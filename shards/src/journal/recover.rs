@@ -52,6 +52,7 @@ struct FoundEntry {
 /// A record of what an exchange has brought.
 struct FoundTaken {
     place: Place,
+    message: u64,
     sessions: Vec<u64>,
     groups: Vec<u64>,
 }
@@ -85,14 +86,14 @@ impl Replay {
             Body::Cleared { topic_name } => {
                 self.retained.remove(topic_name).into_iter().for_each(|(before, _)| release(before.at));
             }
-            Body::Taken { exchange, sessions, groups } => {
+            Body::Taken { exchange, message, sessions, groups } => {
                 // Nobody may get a key that an exchange names, so as not to be taken for its owner.
                 self.key_max = sessions.iter().copied().fold(self.key_max, u64::max);
                 let found = self.taken.entry(exchange).or_default();
                 found
                     .extract_if(.., |before| before.place.seq == place.seq)
                     .for_each(|before| release(before.place.at));
-                found.push(FoundTaken { place, sessions, groups });
+                found.push(FoundTaken { place, message, sessions, groups });
             }
             Body::Forgotten(exchange) => {
                 self.taken.remove(&exchange).into_iter().flatten().for_each(|before| release(before.place.at));
@@ -290,11 +291,14 @@ fn keep<T>(slot: &mut Option<(Place, T)>, place: Place, value: T, mut release: i
 }
 
 fn taken(found: Vec<FoundTaken>) -> Taken {
-    let mut taken = Taken::default();
-    for FoundTaken { place, sessions, groups } in found {
+    let last = found.iter().max_by_key(|found| found.place.seq);
+    let mut taken = Taken { message: last.map_or(0, |last| last.message), ..Taken::default() };
+    for FoundTaken { place, message, sessions, groups } in found {
         taken.at.push(place.at);
-        taken.sessions.extend(sessions);
-        taken.groups.extend(groups);
+        if message == taken.message {
+            taken.sessions.extend(sessions);
+            taken.groups.extend(groups);
+        }
     }
     taken.sessions.sort_unstable();
     taken

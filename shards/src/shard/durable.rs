@@ -58,6 +58,8 @@ impl Core {
         for (shard, lane, count) in safe {
             self.post(shard, Mail::Safe(lane, count));
         }
+        // Before the publisher may use the identifier again.
+        self.send_forgotten();
         if opened {
             self.local.release_held_back();
         }
@@ -548,7 +550,7 @@ impl Local {
     /// What a QoS 2 PUBLISH of a durable session is, where it may come again after a crash.
     pub(crate) fn attempt(&mut self, session: u32, inbound: &Inbound<'_>) -> Option<Attempt> {
         let journal = self.journal.as_mut().filter(|_| inbound.qos == QoS::ExactlyOnce)?;
-        journal.attempt(self.sessions.get(session)?.log, inbound.packet_id?, inbound.dup)
+        journal.attempt(self.sessions.get(session)?.log, inbound.packet_id?, inbound.dup, &inbound.message())
     }
 
     /// A QoS 2 PUBLISH of a session turned out not to be kept: when it comes again it is no repetition.

@@ -160,8 +160,6 @@ pub(crate) struct Core {
     pub groups: Vec<GroupPick>,
     /// When expired retained messages are swept next.
     pub sweep_at: Millis,
-    /// A job that cleans the log is under way.
-    pub cleaning: bool,
     /// Shards that have durable sessions.
     pub durable_shards: ShardSet,
     /// The shard says goodbye and takes nothing new.
@@ -225,7 +223,6 @@ impl Core {
             next_inbox: Vec::new(),
             changed_groups: HashMap::new(),
             groups: Vec::new(),
-            cleaning: false,
             durable_shards: ShardSet::default(),
             stopping: false,
             config,

@@ -182,7 +182,6 @@ impl Rig {
         let core = &mut self.cores[shard];
         core.take_due_timers();
         let more = core.take_steps();
-        while core.clean_slice() {}
         core.end_turn(&mut self.rings[shard]);
         core.tell_changed_groups();
         // Nobody sleeps here.

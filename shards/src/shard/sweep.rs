@@ -1,4 +1,4 @@
-//! Background jobs, in slices: the sweep of expired retained messages, and the cleaning of the log.
+//! The background job of a shard, in slices: the sweep of expired retained messages.
 
 use crate::executor::{Background, yield_now};
 use crate::routing::Cursor;
@@ -23,23 +23,6 @@ impl Shard {
             background.spawn(sweep(Rc::clone(shard)));
         }
     }
-
-    /// Starts to give room of the log back when it takes too much.
-    pub(crate) fn start_cleaning(shard: &Rc<RefCell<Self>>, background: &Background) {
-        let core = &mut shard.borrow_mut().core;
-        let wanted = core.local.journal.as_ref().is_some_and(|journal| journal.wants_cleaning());
-        if wanted && !core.cleaning {
-            core.cleaning = true;
-            background.spawn(clean(Rc::clone(shard)));
-        }
-    }
-}
-
-async fn clean(shard: Rc<RefCell<Shard>>) {
-    while shard.borrow_mut().core.clean_slice() {
-        yield_now().await;
-    }
-    shard.borrow_mut().core.cleaning = false;
 }
 
 async fn sweep(shard: Rc<RefCell<Shard>>) {
@@ -54,11 +37,6 @@ async fn sweep(shard: Rc<RefCell<Shard>>) {
 }
 
 impl Core {
-    pub(crate) fn clean_slice(&mut self) -> bool {
-        let Self { retained, local, .. } = self;
-        local.journal.as_mut().is_some_and(|journal| journal.clean(retained))
-    }
-
     fn sweep_slice(&mut self, cursor: Option<&Cursor>) -> Option<Cursor> {
         let Self { retained, local, .. } = self;
         retained.sweep(cursor, SLICE, local.now, |(message, note)| {

@@ -45,7 +45,6 @@ impl Shard {
                 return Ok(());
             }
             Self::start_sweep(&shard, &background);
-            Self::start_cleaning(&shard, &background);
             if !background.is_idle() {
                 yield_now().await;
             }

@@ -3,25 +3,30 @@
 //!
 //! Because segments go in the order of the log, a record is gone before a tombstone that was appended after it, and a
 //! tombstone in the oldest segment has nothing left to end: it is never moved. The price is that records which live for long
-//! are moved once in a while. With a log of [`USED_PER_LIVE`] times its live bytes that is at most
-//! 1 / ([`USED_PER_LIVE`] - 1) bytes moved for each byte appended.
+//! are moved once in a while: at 2.5 times the live bytes ([`USED_PER_LIVE_TENTHS`]), two bytes for three appended.
 
 use std::io;
 
-use super::{Log, Purpose};
-use crate::backing::Backing;
+use super::{Log, Purpose, Spare};
+use crate::backing::{Backing, SegmentFile};
 use crate::chain::segment_name;
 use crate::error::{AppendError, Damage, StorageError};
 use crate::format::{self, MARK_BODY_BYTES, MARK_BYTES, RecordHeader, Role, SEGMENT_HEADER_BYTES};
 use crate::position::{Offset, RecordRef};
 use crate::reader::{Cursor, Item, Record, Stop, Window};
 
-/// The log is cleaned when it takes more than this many times its live bytes, in tenths, and two segments. Below the three
-/// times that the log promises, so that the work can be spread.
+/// The log is cleaned when its segments take more than this many times its live bytes, in tenths. Below the three times that
+/// the log promises, so that the work can be spread.
 const USED_PER_LIVE_TENTHS: u64 = 25;
 
-/// Segments that a log may take beyond its share, so that a small one is not cleaned all the time.
+/// A log may take so many segments beside what is live in any case, so that a small one is not cleaned all the time.
 const SEGMENTS_GRANTED: u64 = 2;
+
+/// Bytes that are read at once: slices are small.
+const WINDOW_BYTES: usize = 32 << 10;
+
+/// Bytes that the disk is asked to fetch in advance.
+const AHEAD_BYTES: u32 = 512 << 10;
 
 /// Who knows which records are still needed.
 pub trait Owner {
@@ -38,7 +43,8 @@ pub trait Owner {
 pub enum CleanProgress {
     /// There is nothing to do.
     Idle,
-    /// The oldest segment is not on disk yet: a commit must come first.
+    /// Something must come first: a commit, because the oldest segment is not on disk yet, or the [`Job`](super::Job) that
+    /// makes the next segment, which is wanted now.
     Waiting,
     /// So many bytes of the oldest segment were looked at; there is more to do.
     Scanned(u32),
@@ -49,16 +55,45 @@ pub enum CleanProgress {
 }
 
 /// How far the cleaning of the oldest segment is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cleaner {
     segment: u32,
     at: u32,
+    /// The disk was told that the segment will be read up to here.
+    announced: u32,
     window: Window,
 }
 
+impl Default for Cleaner {
+    fn default() -> Cleaner {
+        Cleaner { segment: 0, at: 0, announced: 0, window: Window::of(WINDOW_BYTES) }
+    }
+}
+
+impl Cleaner {
+    /// Begins with a segment, if that is not done.
+    fn begin(&mut self, segment: u32) {
+        if self.segment != segment {
+            self.segment = segment;
+            self.at = SEGMENT_HEADER_BYTES;
+            self.announced = SEGMENT_HEADER_BYTES;
+            self.window.reset();
+        }
+    }
+
+    /// Has the disk fetch what the next slices read, so that they need not wait for it.
+    fn announce(&mut self, file: &impl SegmentFile) {
+        let from = self.announced.max(self.at);
+        if from - self.at < AHEAD_BYTES / 2 {
+            file.read_ahead(from.into(), AHEAD_BYTES.into());
+            self.announced = from.saturating_add(AHEAD_BYTES);
+        }
+    }
+}
+
 impl<B: Backing> Log<B> {
-    /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes and two segments,
-    /// or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
+    /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes, and more than
+    /// those and two segments, or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
     pub fn wants_cleaning(&self) -> bool {
         let Some(front) = self.sealed.front() else { return false };
         if self.ledger.live_bytes_of(front.header.id) == 0 {
@@ -70,7 +105,7 @@ impl<B: Backing> Log<B> {
             Some(_) => self.dead_bytes() > segment_bytes / 4,
             None => {
                 let used = (self.sealed.len() as u64 + 1) * segment_bytes;
-                used > live * USED_PER_LIVE_TENTHS / 10 + SEGMENTS_GRANTED * segment_bytes
+                used > (live * USED_PER_LIVE_TENTHS / 10).max(live + SEGMENTS_GRANTED * segment_bytes)
             }
         }
     }
@@ -98,9 +133,9 @@ impl<B: Backing> Log<B> {
             || self.ready_spare(Purpose::Move).is_ok()
     }
 
-    /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. To be called when
-    /// there is time; when it scans three bytes for each byte appended, the log stays below three times its live bytes and a
-    /// few segments.
+    /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. What it moves goes
+    /// with the next commit, so small slices keep commits short; when it scans three bytes for each byte appended, the log
+    /// stays below three times its live bytes and a few segments.
     ///
     /// # Errors
     /// When the oldest segment cannot be read or is damaged: it stays, and so does what is in memory. When a write fails, the
@@ -124,12 +159,12 @@ impl<B: Backing> Log<B> {
         if !self.can_move(live) {
             return Ok(CleanProgress::Full);
         }
-        if self.cleaner.segment != id {
-            self.cleaner.segment = id;
-            self.cleaner.at = SEGMENT_HEADER_BYTES;
-        }
-        let mut window = std::mem::take(&mut self.cleaner.window);
+        self.cleaner.begin(id);
+        let mut window = std::mem::replace(&mut self.cleaner.window, Window::of(0));
         let progress = self.scan_front(budget_bytes, owner, &mut window);
+        if progress.is_err() {
+            window.reset();
+        }
         self.cleaner.window = window;
         match progress? {
             Some(progress) => Ok(progress),
@@ -148,12 +183,14 @@ impl<B: Backing> Log<B> {
         let (file, header, limit) = (std::sync::Arc::clone(&front.file), front.header, front.limit);
         let start = self.cleaner.at;
         let stop_at = start.saturating_add(budget_bytes).min(limit);
-        window.reset();
         let mut cursor = Cursor::new(&*file, header, start, limit);
         while cursor.at < stop_at {
             match cursor.next(window) {
                 Ok(Ok(Item::Record(record))) => {
                     if !record.tombstone && owner.is_live(&record) {
+                        if self.awaits_segment(format::record_bytes(record.body.len())) {
+                            return Ok(Some(CleanProgress::Waiting));
+                        }
                         match self.move_record(&record) {
                             Ok(to) => owner.moved(&record, to),
                             Err(AppendError::Stopped { .. }) => {
@@ -174,8 +211,14 @@ impl<B: Backing> Log<B> {
         if cursor.at == limit {
             return Ok(None);
         }
-        crate::backing::SegmentFile::read_ahead(&*file, cursor.at.into(), budget_bytes.into());
+        self.cleaner.announce(&*file);
         Ok(Some(CleanProgress::Scanned(cursor.at - start)))
+    }
+
+    /// Whether `need` bytes must wait for the next segment, because it is being made and nobody is in such a hurry that it must
+    /// be made here.
+    fn awaits_segment(&self, need: usize) -> bool {
+        self.full.is_none() && matches!(self.spare, Spare::Making(_)) && !self.has_room_beside(need)
     }
 
     /// Appends a record again, as it was.
@@ -197,6 +240,9 @@ impl<B: Backing> Log<B> {
 
     /// The oldest segment is not needed from here on; a mark says so, and its file goes when the mark is on disk.
     fn retire_front(&mut self) -> Result<CleanProgress, StorageError> {
+        if self.awaits_segment(MARK_BYTES) {
+            return Ok(CleanProgress::Waiting);
+        }
         match self.make_room(MARK_BYTES, MARK_BODY_BYTES, Purpose::Move) {
             Ok(()) => {}
             Err(AppendError::Stopped { .. }) => {
@@ -208,6 +254,9 @@ impl<B: Backing> Log<B> {
             self.ledger.drop_segment(front.header.id);
             self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
             self.retired.push_back((self.tail(), front.header.id));
+        }
+        if let Some(front) = self.sealed.front() {
+            front.file.read_ahead(0, AHEAD_BYTES.into());
         }
         Ok(CleanProgress::Freed)
     }

@@ -3,6 +3,7 @@
 //!
 //! A thread a connection, one lock around everything: it is here to be wrong on purpose, not to be fast.
 
+use super::notes::Notes;
 use ringtail_mqtt::codec::{self, Frame, ReasonCodesBuf, encode_ack};
 use ringtail_mqtt::packet::{
     AckProperties, ConnAck, Packet, PacketId, PacketType, Properties, ProtocolVersion, Publish, PublishProperties, QoS,
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 /// The DUP flag of a PUBLISH's first byte.
 const DUP: u8 = 0x08;
 
-/// How long a test waits for its messages.
-const PUBLISHES_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a test waits for what must happen.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the broker does wrong. Message numbers count all deliveries from 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +42,8 @@ pub(crate) struct Faults {
     pub(crate) refuse: Option<ReasonCode>,
     /// Closes each connection after its CONNECT.
     pub(crate) hang_up: bool,
-    /// Handles nothing from so long after the first PUBLISH, for so long.
-    pub(crate) stall: Option<(Duration, Duration)>,
+    /// At the PUBLISH of this number, for so long, nobody is heard or answered.
+    pub(crate) stall: Option<(u64, Duration)>,
     /// A kill loses the sessions.
     pub(crate) lose_sessions: bool,
     /// A kill loses the messages that wait for their subscribers.
@@ -78,7 +79,6 @@ struct State {
     subscriptions: HashMap<String, Subscription>,
     deliveries: u64,
     publishes: u64,
-    first_publish: Option<Instant>,
     /// Client identifiers with a session.
     sessions: HashSet<String>,
     /// Messages of QoS 2 that wait for their PUBREL.
@@ -86,6 +86,7 @@ struct State {
     retained: HashMap<String, Vec<u8>>,
     /// By the client's address.
     connections: HashMap<SocketAddr, TcpStream>,
+    notes: Notes,
     /// How often it was killed.
     kills: u64,
     /// It is not there until then.
@@ -96,7 +97,7 @@ struct State {
 struct Shared {
     faults: Faults,
     state: Arc<Mutex<State>>,
-    published: Arc<Condvar>,
+    changed: Arc<Condvar>,
 }
 
 impl TestBroker {
@@ -104,7 +105,7 @@ impl TestBroker {
     pub(crate) fn start(faults: Faults) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let shared = Shared { faults, state: Arc::default(), published: Arc::default() };
+        let shared = Shared { faults, state: Arc::default(), changed: Arc::default() };
         let all = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -144,10 +145,21 @@ impl TestBroker {
 
     /// Waits until so many PUBLISHes have come.
     pub(crate) fn wait_for_publishes(&self, publishes: u64) {
-        let few = |state: &mut State| state.publishes < publishes;
-        let waited = self.shared.published.wait_timeout_while(self.shared.lock(), PUBLISHES_TIMEOUT, few);
-        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "{} of {publishes} messages came", state.publishes);
+        let state = self.shared.wait_while(|state| state.publishes < publishes);
+        assert!(state.publishes >= publishes, "{} of {publishes} messages came", state.publishes);
+    }
+
+    /// Waits until subscribers have acknowledged so many messages.
+    pub(crate) fn wait_for_acknowledgements(&self, messages: usize) {
+        let few = |state: &State| state.notes.acknowledged() < messages;
+        assert!(!few(&self.shared.wait_while(few)), "fewer than {messages} messages were acknowledged");
+    }
+
+    /// Takes what it has written down since the last time, once every connection has ended.
+    pub(crate) fn take_notes(&self) -> Notes {
+        let mut state = self.shared.wait_while(|state| !state.connections.is_empty());
+        assert!(state.connections.is_empty(), "{} connections are still open", state.connections.len());
+        std::mem::take(&mut state.notes)
     }
 
     /// What `--target` takes.
@@ -210,6 +222,7 @@ impl Connection {
             Packet::Connect(connect) => {
                 self.version = connect.version;
                 self.client_id = connect.client_id.to_owned();
+                self.shared.lock().notes.on_connect();
                 if self.shared.faults.hang_up {
                     return None;
                 }
@@ -303,14 +316,19 @@ impl Connection {
     }
 
     fn forget(&self, packet_id: PacketId) -> Option<()> {
-        if let Some(subscription) = self.shared.lock().subscriptions.get_mut(&self.client_id) {
+        let mut state = self.shared.lock();
+        state.notes.on_acknowledged((self.client_id.clone(), packet_id));
+        self.shared.changed.notify_all();
+        if let Some(subscription) = state.subscriptions.get_mut(&self.client_id) {
             subscription.kept.retain(|(id, _)| *id != packet_id);
         }
         Some(())
     }
 
     fn release(&self, packet_id: PacketId, release: &[u8]) {
-        if let Some(subscription) = self.shared.lock().subscriptions.get_mut(&self.client_id)
+        let mut state = self.shared.lock();
+        state.notes.on_acknowledged((self.client_id.clone(), packet_id));
+        if let Some(subscription) = state.subscriptions.get_mut(&self.client_id)
             && let Some((_, packet)) = subscription.kept.iter_mut().find(|(id, _)| *id == packet_id)
         {
             *packet = release.to_vec();
@@ -318,24 +336,28 @@ impl Connection {
     }
 
     fn publish(&self, publish: &Publish<'_>) -> Option<()> {
-        self.shared.stall();
         let faults = self.shared.faults;
         let is_deaf = {
             let mut state = self.shared.lock();
             if state.kills != self.kills {
                 return None;
             }
+            state.publishes += 1;
+            if let Some((_, length)) = faults.stall.filter(|(number, _)| *number == state.publishes) {
+                // With the lock held, so that everybody waits.
+                std::thread::sleep(length);
+            }
             let incoming = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce);
             if incoming.is_none_or(|id| state.incoming.insert((self.client_id.clone(), id))) {
-                state.deliver(publish, faults);
+                state.deliver(&self.client_id, publish, faults);
             }
-            state.publishes += 1;
-            self.shared.published.notify_all();
+            self.shared.changed.notify_all();
             state.kills == 0 && faults.deaf_after.is_some_and(|n| state.publishes > n)
         };
         if is_deaf {
             return Some(());
         }
+        self.shared.lock().notes.on_free(&self.client_id);
         match (publish.qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => self.ack(PacketType::PubAck, id),
             (QoS::ExactlyOnce, Some(id)) => self.ack(PacketType::PubRec, id),
@@ -348,6 +370,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if let Ok(from) = self.stream.peer_addr() {
             self.shared.lock().connections.remove(&from);
+            self.shared.changed.notify_all();
         }
     }
 }
@@ -357,15 +380,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps through the stall with the lock held, so that everybody waits.
-    fn stall(&self) {
-        let Some((after, length)) = self.faults.stall else { return };
-        let mut state = self.lock();
-        let begin = *state.first_publish.get_or_insert_with(Instant::now) + after;
-        let now = Instant::now();
-        if now >= begin && now < begin + length {
-            std::thread::sleep(begin + length - now);
-        }
+    /// Waits while `condition` holds, but not for ever.
+    fn wait_while(&self, mut condition: impl FnMut(&State) -> bool) -> std::sync::MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.lock(), TIMEOUT, |state| condition(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Takes a connection, unless the broker is away.
@@ -381,21 +399,25 @@ impl Shared {
 }
 
 impl State {
-    fn deliver(&mut self, publish: &Publish<'_>, faults: Faults) {
+    fn deliver(&mut self, from: &str, publish: &Publish<'_>, faults: Faults) {
         if publish.retain && !faults.lose_retained {
             self.retained.insert(publish.topic_name.to_owned(), publish.payload.to_vec());
         }
-        let Self { subscriptions, deliveries, .. } = self;
+        let Self { subscriptions, deliveries, notes, .. } = self;
         let at = Instant::now() + faults.delay;
         let mut astray = Vec::new();
-        for s in subscriptions.values_mut().filter(|s| s.filters.iter().any(|f| matches(f, publish.topic_name))) {
+        let is_for = |s: &Subscription| s.filters.iter().any(|f| matches(f, publish.topic_name));
+        for (to, s) in subscriptions.iter_mut().filter(|(_, s)| is_for(s)) {
             *deliveries += 1;
             let is_now = |every: Option<u64>| every.is_some_and(|n| deliveries.is_multiple_of(n));
             if is_now(faults.lose_every) {
                 continue;
             }
             let payload = corrupted(publish.payload, is_now(faults.corrupt_every));
-            let message = s.encode(publish, &payload);
+            let (packet_id, message) = s.encode(publish, &payload);
+            if let Some(packet_id) = packet_id {
+                notes.on_sent(from, (to.clone(), packet_id), &payload, at);
+            }
             if is_now(faults.swap_every) && s.swapped.is_none() {
                 s.swapped = Some((at, message));
                 continue;
@@ -403,7 +425,7 @@ impl State {
             // A subscriber that has gone away gets nothing.
             let _ = s.to.send((at, message));
             if is_now(faults.repeat_every) {
-                let again = s.encode(publish, &payload);
+                let (_, again) = s.encode(publish, &payload);
                 let _ = s.to.send((at, again));
             }
             if let Some(swapped) = s.swapped.take() {
@@ -415,7 +437,7 @@ impl State {
         }
         for filters in astray {
             if let Some(other) = subscriptions.values_mut().find(|s| s.filters != filters) {
-                let message = other.encode(publish, publish.payload);
+                let (_, message) = other.encode(publish, publish.payload);
                 let _ = other.to.send((at, message));
             }
         }
@@ -423,7 +445,7 @@ impl State {
 }
 
 impl Subscription {
-    fn encode(&mut self, publish: &Publish<'_>, payload: &[u8]) -> Vec<u8> {
+    fn encode(&mut self, publish: &Publish<'_>, payload: &[u8]) -> (Option<PacketId>, Vec<u8>) {
         let qos = publish.qos.min(self.qos);
         let packet_id = PacketId::new(self.next_id).filter(|_| qos > QoS::AtMostOnce);
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
@@ -435,7 +457,7 @@ impl Subscription {
         if let Some(id) = packet_id {
             self.kept.push_back((id, out.clone()));
         }
-        out
+        (packet_id, out)
     }
 }
 

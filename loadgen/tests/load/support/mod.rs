@@ -1,42 +1,12 @@
-//! The program under test, and a broker for it.
+//! What the program is driven with and what it drives: scenarios, a broker, a relay, and the bounds on what it may report.
 
+pub(crate) mod bounds;
 pub(crate) mod broker;
+pub(crate) mod notes;
+pub(crate) mod program;
 pub(crate) mod relay;
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
-/// A finished command.
-pub(crate) struct Finished {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    /// The JSON report, if one was written.
-    pub(crate) report: Option<serde_json::Value>,
-}
-
-impl Finished {
-    /// A number of the report, by its path.
-    #[track_caller]
-    pub(crate) fn number(&self, path: &str) -> f64 {
-        let report = self.report.as_ref().unwrap_or_else(|| panic!("a report; {} {}", self.stdout, self.stderr));
-        let value = path.split('.').fold(report, |value, key| &value[key]);
-        value.as_f64().unwrap_or_else(|| panic!("{path} is no number in {report:#}"))
-    }
-}
-
-/// A file for this test alone.
-pub(crate) fn scratch(name: &str) -> PathBuf {
-    let number = std::thread::current().name().unwrap_or("main").replace("::", "-");
-    std::env::temp_dir().join(format!("ringtail-load-{}-{number}-{name}", std::process::id()))
-}
-
-/// The program with these arguments.
-pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtail-load"));
-    command.args(arguments);
-    command
-}
+use program::{Finished, finished, program, scratch};
 
 /// Runs `run` or `verify` to its end, with a report.
 pub(crate) fn drive(command: &str, scenario: &str, arguments: &[&str]) -> Finished {
@@ -50,28 +20,15 @@ pub(crate) fn drive(command: &str, scenario: &str, arguments: &[&str]) -> Finish
     finished
 }
 
-/// What is left of a command that has ended; takes its report away.
-pub(crate) fn finished(output: Output, json: &std::path::Path) -> Finished {
-    let report = std::fs::read_to_string(json).ok().map(|text| serde_json::from_str(&text).expect("JSON"));
-    if report.is_some() {
-        std::fs::remove_file(json).expect("the report");
-    }
-    Finished {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        report,
-    }
-}
-
-/// Pairs that exchange so many messages each at this QoS, in some two seconds.
+/// Pairs that exchange so many messages each at this QoS, all due in the first of two seconds. The run waits for what comes
+/// late, which takes no time where nothing is lost.
 pub(crate) fn pairs(clients: u32, messages: u32, qos: u8) -> String {
     format!(
         r#"
 name = "pairs"
 duration_s = 2
 warmup_s = 0
-drain_s = 2
+drain_s = 60
 connect_rate_per_s = 0
 
 [[group]]
@@ -85,4 +42,13 @@ clients = {clients}
 publish = {{ topic = "t/{{i}}", qos = {qos}, rate_per_s = {messages}, messages = {messages} }}
 "#
     )
+}
+
+/// So many messages of [`pairs`] were counted in the measured time. What was not came a second late or more, since it was
+/// due a second before the end.
+#[track_caller]
+pub(crate) fn in_time(finished: &Finished, counted: &str, messages: u32) {
+    let (number, all) = (finished.number(counted), f64::from(messages));
+    let is_late = finished.number("latency_us.max") >= 999_000.0;
+    assert!(number == all || number < all && is_late, "{counted} {number} of {all}: {}", finished.stdout);
 }

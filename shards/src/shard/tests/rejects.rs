@@ -168,3 +168,39 @@ fn a_queue_is_bounded_in_bytes_as_well() {
         assert_eq!(publishes(&mut rig, client, "q", QOS_1), TAKEN, "a smaller one fits");
     }
 }
+
+/// What is refused is forgotten wherever it went, also where it comes later than the word to forget it could.
+#[test]
+fn a_refused_message_is_forgotten_where_it_came_by_way_of_another_shard() {
+    let limits = Limits { queue_messages_max: 3, queue_policy: QueuePolicy::Reject, ..Limits::default() };
+    let config = Config { shards: 3, limits, ..Config::default() };
+    let mut rig = Rig::on(config, &[1, 2, 3].map(|seed| CrashDisk::new(512, seed)));
+    let [sleeper, client, away, member] = [(0, "sleeper"), (0, "p"), (1, "away"), (2, "member")].map(|(shard, id)| {
+        let client = rig.opens(shard, id, V5, true, 0);
+        assert_eq!(rig.reads_all(client), ["CONNACK"]);
+        client
+    });
+    for (subscriber, filters) in [(sleeper, &["q", "full"][..]), (away, &["$share/g/q"])] {
+        rig.subscribes(subscriber, filters, QOS_2);
+        assert_eq!(rig.reads_all(subscriber), ["SUBACK"]);
+    }
+    rig.cores[0].detach(sleeper.number, DetachCause::Lost);
+    for _ in 0..3 {
+        assert_eq!(publishes(&mut rig, client, "full", QOS_1), TAKEN);
+    }
+    // The publisher's shard knows of one member only, that of shard 1, which has just left and knows of the other.
+    rig.subscribes(member, &["$share/g/q"], QOS_2);
+    rig.turn_of(2);
+    rig.turn_of(1);
+    rig.cores[1].detach(away.number, DetachCause::Lost);
+    rig.publishes(client, "q", b"on", QOS_2, false);
+    for shard in [0, 2, 1, 2] {
+        rig.turn_of(shard);
+    }
+    assert_eq!(rig.reads_all(client), ["PUBREC QuotaExceeded"]);
+    assert_eq!(rig.reads_all(member), ["SUBACK", "PUBLISH q=on"]);
+    for core in &rig.cores {
+        let taken = core.local.journal.as_ref().map(|journal| journal.taken_before().len());
+        assert_eq!(taken, Some(0), "shard {}", core.id);
+    }
+}

@@ -1,6 +1,10 @@
-//! `verify` against Ringtail itself, with its log, killed and started again under it.
+//! `verify` against Ringtail itself, with its log, killed and started again under it. Apart from the other tests, whose
+//! machine it would keep busy.
 
-use crate::support::{finished, program, scratch};
+#[path = "../load/support/program.rs"]
+mod program;
+
+use program::{finished, program, scratch};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -90,9 +94,13 @@ fn verify_and_kill(shards: &'static str) {
     let mut broker = Broker::start(shards);
     let json = scratch("report.json");
     let target = format!("mqtt://{}", broker.address);
-    let arguments = ["verify", "durable", "--target", &target, "--duration", "6s", "--offline", "0.3", "--retained"];
+    let arguments = ["verify", "durable", "--target", &target, "--duration", "6s", "--patience", "2m"];
     let mut command = program(&arguments);
-    command.args(["--progress", "--json"]).arg(&json).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["--offline", "0.3", "--retained", "--progress", "--json"])
+        .arg(&json)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut load = command.spawn().expect("the program runs");
     let mut kills = 0;
     for line in BufReader::new(load.stderr.take().expect("piped")).lines() {
