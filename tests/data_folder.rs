@@ -144,6 +144,9 @@ fn a_lost_log_is_given_up_and_the_others_are_kept() {
     let (_folder, dir) = filled();
     let lost = dir.join("generation-1/shard-1");
     fs::remove_dir_all(&lost).unwrap();
+    for stray in ["notes.txt", "shard-7"] {
+        fs::write(dir.join("generation-1").join(stray), "not the broker's").unwrap();
+    }
     wants_repair(&dir, &[path(&lost), "missing", "repair"]);
     let said = does(&["log", "repair", path(&dir), "--yes"]);
     assert!(said.contains(&format!("{} is new, without records", lost.display())), "{said}");

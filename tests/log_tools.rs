@@ -241,6 +241,24 @@ fn a_copy_of_an_earlier_repair_is_not_overwritten() {
     log(&["verify", path(&dir)], 7);
 }
 
+/// The folder may be named in a way that has no place for a name beside it.
+#[test]
+fn a_copy_goes_beside_the_folder_however_that_is_named() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path().join("data");
+    filled(&dir, 1);
+    let copy = folder.path().join("data.before-repair");
+    for (from, name) in [(dir.clone(), "."), (dir.join("generation-1"), ".."), (folder.path().into(), "data/.")] {
+        damage(&dir);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtail"));
+        let output = command.args(["log", "repair", name, "--yes"]).current_dir(from).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        log(&["verify", path(&dir)], 0);
+        log(&["verify", path(&copy)], 7);
+        fs::remove_dir_all(&copy).unwrap();
+    }
+}
+
 #[test]
 fn a_lost_segment_is_missed() {
     let folder = TempDir::new().unwrap();

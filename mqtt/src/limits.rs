@@ -77,7 +77,7 @@ impl Default for Limits {
             retain_available: true,
             wildcard_available: true,
             shared_available: true,
-            topic_levels_max: 128,
+            topic_levels_max: 256,
             response_prefix: None,
             payload_format_checked: false,
             subscriptions_max: 100_000,

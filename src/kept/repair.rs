@@ -83,18 +83,29 @@ fn told(done: &Repaired) -> String {
     }
 }
 
+/// Where the copy of a folder goes: beside it, under a name that the folder's begins.
+fn beside(dir: &Path) -> io::Result<PathBuf> {
+    // A path such as `.` names the folder, and has no place for another beside it.
+    let dir = if dir.file_name().is_some() { dir.to_owned() } else { dir.canonicalize()? };
+    let Some(name) = dir.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is nothing beside the root folder"));
+    };
+    let mut name = name.to_owned();
+    name.push(".before-repair");
+    Ok(dir.with_file_name(name))
+}
+
 /// Copies the folder to a new one beside it.
 fn keep_copy(dir: &Path) -> Result<PathBuf, LogError> {
-    let mut name = dir.components().as_path().as_os_str().to_owned();
-    name.push(".before-repair");
-    let copy = PathBuf::from(name);
+    let action = "copy the folder, of which nothing was changed, to";
+    let copy = beside(dir).map_err(|source| LogError::Io { action, path: dir.to_owned(), source })?;
     if copy.symlink_metadata().is_ok() {
         return Err(LogError::CopyExists { copy });
     }
     if let Err(source) = copy_folder(dir, &copy) {
         // Half a copy is of no use; what matters is the error that led to it.
         let _ = fs::remove_dir_all(&copy);
-        return Err(LogError::Io { action: "copy the folder, of which nothing was changed, to", path: copy, source });
+        return Err(LogError::Io { action, path: copy, source });
     }
     Ok(copy)
 }

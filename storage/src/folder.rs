@@ -89,7 +89,7 @@ impl DataFolder {
         Ok(found)
     }
 
-    /// The shards of a generation whose logs have a file.
+    /// The shards of a generation whose logs have a file. What else lies there does not matter.
     ///
     /// # Errors
     /// What the operating system says.
@@ -102,9 +102,15 @@ impl DataFolder {
         };
         for entry in entries {
             let path = entry.map_err(|e| StorageError::io(&dir, "list", e))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()?.strip_prefix(SHARD)?.parse::<u32>().ok());
-            let mut inside = fs::read_dir(&path).map_err(|e| StorageError::io(&path, "list", e))?;
-            found.extend(name.filter(|_| inside.next().is_some()));
+            let Some(shard) = path.file_name().and_then(|name| name.to_str()?.strip_prefix(SHARD)?.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            match fs::read_dir(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
+                Err(e) => return Err(StorageError::io(&path, "list", e)),
+                Ok(mut inside) => found.extend(inside.next().map(|_| shard)),
+            }
         }
         Ok(found)
     }

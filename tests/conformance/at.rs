@@ -128,13 +128,18 @@ impl At {
         Publish::new(self.topic(topic), payload)
     }
 
-    /// Returns when a second has passed on the broker's clock: a will of so much delay was published.
+    /// Returns when a second has passed on the broker's clock.
     pub(crate) fn a_second_passes(&self) {
+        self.seconds_pass(1);
+    }
+
+    /// Returns when so many seconds have passed on the broker's clock: a will of so much delay was published.
+    pub(crate) fn seconds_pass(&self, seconds: u8) {
         let topic = self.topic("clock");
         let watch = Connecting::new(Version::V5, &self.id("watch"));
         let (mut watch, _) = self.connect(&watch);
         watch.subscribe(&topic, 0);
-        let will = Will::new(&topic, "now").with(&[0x18, 0, 0, 0, 1]);
+        let will = Will::new(&topic, "now").with(&[0x18, 0, 0, 0, seconds]);
         let (clock, _) = self.connect(&Connecting::new(Version::V5, &self.id("clock")).lasting().will(will));
         drop(clock);
         watch.message();

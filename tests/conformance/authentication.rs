@@ -194,7 +194,7 @@ conformance! {
     /// The time for CONNECT is the time for all of it.
     // 5.0: [MQTT-4.12.0-4]
     fn an_authentication_that_never_ends(at: V5) {
-        let at = at.own(|setup| setup.set("mqtt.test_authentication", true).set("mqtt.connect_timeout_ms", 300));
+        let at = at.own(|setup| setup.set("mqtt.test_authentication", true).set("mqtt.connect_timeout_ms", 3_000));
         let mut client = at.open(&connecting(&at, "client", "2"));
         answer_rounds(&mut client, 1);
         challenge(&mut client);
@@ -205,7 +205,7 @@ conformance! {
     /// One that is begun anew has as much time, however often there was one before; other packets make it no longer.
     // 5.0: [MQTT-4.12.1-2]
     fn authenticating_again_that_never_ends(at: V5) {
-        const TIME_MS: u64 = 1_500;
+        const TIME_MS: u64 = 4_000;
         let at = at.own(|setup| setup.set("mqtt.test_authentication", true).set("mqtt.connect_timeout_ms", TIME_MS));
         let mut watch = authenticated(&at, "watch");
         watch.subscribe(&at.topic("a"), 0);

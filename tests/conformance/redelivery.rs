@@ -105,10 +105,10 @@ conformance! {
     fn what_was_sent_does_not_expire(at: V5) {
         let (mut client, _) = at.connect(&at.lasting("client"));
         client.subscribe(&at.topic("a"), 2);
-        at.publisher().put(&at.message("a", "sent").qos(2, 1).with(&[0x02, 0, 0, 0, 1]));
+        at.publisher().put(&at.message("a", "sent").qos(2, 1).with(&[0x02, 0, 0, 0, 3]));
         let first = client.publication();
         drop(client);
-        at.a_second_passes();
+        at.seconds_pass(3);
         let (mut client, _) = at.connect(&at.lasting("client"));
         let again = client.publication();
         assert_eq!((again.duplicate, again.packet_id, &again.payload[..]), (true, first.packet_id, &b"sent"[..]));

@@ -107,6 +107,20 @@ conformance! {
         }
     }
 
+    /// A topic need not be long for that: only where the alias takes as many bytes as the name is there none.
+    // 5.0: [MQTT-3.1.2-26]
+    fn an_alias_out_for_a_short_topic(at: V5) {
+        let (mut client, _) = at.connect(&at.connecting("client").with(&[0x22, 0, 2]));
+        for (topic, alias) in [("s/ho", Some(vec![0, 1])), ("s/h", None)] {
+            client.subscribe(topic, 0);
+            for expected in [topic, if alias.is_some() { "" } else { topic }] {
+                at.publisher().put(&Publish::new(topic, "x"));
+                let publish = client.publication();
+                assert_eq!((publish.property(0x23), &publish.topic[..]), (alias.clone(), expected.as_bytes()));
+            }
+        }
+    }
+
     // 5.0: [MQTT-3.1.2-27]
     fn no_aliases_out_unasked(at: V5) {
         for properties in [&[][..], &[0x22, 0, 0]] {

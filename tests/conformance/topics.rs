@@ -112,6 +112,22 @@ conformance! {
         assert!(publish.topic == topic.as_bytes());
     }
 
+    /// As deep as the server takes it by default, by its name and by filters of all kinds; a level more is refused.
+    // 5.0: [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+    fn the_deepest_topic(at: Both) {
+        let deep = |levels: usize| at.topic(&vec!["x"; levels - 1].join("/"));
+        let pluses = at.topic(&vec!["+"; 255].join("/"));
+        for filter in [deep(256), pluses, format!("{}/#", deep(255))] {
+            let mut client = at.client("client");
+            client.subscribe(&filter, 1);
+            at.publisher().publish(Publish::new(deep(256), "deep"));
+            assert_eq!(client.payload(), "deep");
+        }
+        let mut client = at.client("client");
+        client.send(subscribe(at.version, 1, &[(&deep(257), 1)]));
+        assert_eq!(client.expect(SUBACK).body.last(), Some(if at.is_v5() { &0x8F } else { &0x80 }));
+    }
+
     /// A subscription that matches nothing yet is none the worse.
     // 5.0: [MQTT-3.3.2-3]
     fn the_name_is_the_publishers(at: Both) {

@@ -53,8 +53,8 @@ fn index_of(alias: NonZeroU16, maximum: u16) -> Result<usize, ReasonCode> {
     if alias.get() > maximum { Err(ReasonCode::TopicAliasInvalid) } else { Ok(usize::from(alias.get()) - 1) }
 }
 
-/// A topic name shorter than this is sent as it is: an alias and an empty name take five bytes.
-const WORTH_BYTES: usize = 8;
+/// A topic name shorter than this is sent as it is: the property of an alias takes three bytes.
+const WORTH_BYTES: usize = 4;
 
 /// The aliases that the server has set towards a client: the first topics that are worth it, at most as many as the
 /// client allows [MQTT-3.1.2-26].

@@ -78,7 +78,16 @@ fn the_server_sets_as_many_aliases_as_the_client_allows() {
     assert_eq!(deliver(&mut rig, "rooms/one", QoS::ExactlyOnce), ("", Some(1)));
     assert_eq!(deliver(&mut rig, "rooms/three", QoS::AtMostOnce), ("rooms/three", None));
     assert_eq!(deliver(&mut rig, "rooms/two", QoS::AtMostOnce), ("", Some(2)));
-    assert_eq!(deliver(&mut rig, "a", QoS::AtMostOnce), ("a", None));
+}
+
+#[test]
+fn a_topic_gets_an_alias_once_that_saves_bytes() {
+    let mut rig = client_with_aliases(2);
+    for _ in 0..2 {
+        assert_eq!(deliver(&mut rig, "a/b", QoS::AtMostOnce), ("a/b", None));
+    }
+    assert_eq!(deliver(&mut rig, "a/bc", QoS::AtMostOnce), ("a/bc", Some(1)));
+    assert_eq!(deliver(&mut rig, "a/bc", QoS::AtMostOnce), ("", Some(1)));
 }
 
 /// [MQTT-3.1.2-27]

@@ -57,9 +57,7 @@ impl Core {
             return false;
         }
         let mut outgoing = Outgoing::new(*message, encoder);
-        let mut routed = false;
         matches.for_each(subscriptions, from, |delivery| {
-            routed = true;
             let options = DeliverOptions {
                 qos: message.qos.min(delivery.options.maximum_qos()),
                 // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
@@ -69,7 +67,8 @@ impl Core {
             local.deliver(delivery.session, &mut outgoing, &options);
         });
         local.end_message();
-        routed
+        // Who has subscribed matches, also where No Local keeps the message from it.
+        true
     }
 
     /// Sends the message to every other shard that has subscribers for it.

@@ -32,7 +32,9 @@ def scenario(broker):
     publisher.publish("expiry/end", "end", MessageExpiryInterval=50)
     for subscriber in (back, late):
         message = subscriber.message("the end")
-        expect((message.payload, message.properties.MessageExpiryInterval), (b"end", 50), "what is delivered at once")
+        expect(message.payload, b"end", "what is delivered at once")
+        left = message.properties.MessageExpiryInterval
+        expect(40 <= left <= 50, True, f"whether hardly any time was taken off (50 s became {left} s)")
     gone = broker.connect("expiry-short", lasting=True)
     expect(gone.session_present, False, "whether a session outlived its expiry")
 
