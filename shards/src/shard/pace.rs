@@ -2,7 +2,8 @@
 //!
 //! What a message costs is the kernel's price of a receive and of a send, however much they carry. So when clients send ahead of
 //! being read, waiting a little makes everything cheaper: their packets come several to a receive, and what is said to one
-//! connection leaves in one send. When each receive brings one packet, there is nothing to gain and only latency to lose.
+//! connection leaves in one send. When each receive brings one packet, there is nothing to gain and only latency to lose; nor is
+//! there when one message goes to very many, which publishers wait for.
 //!
 //! Depends on the clock's readings and the counters alone. Never makes a shard wait that has most of its time to spare, nor
 //! one that hears from a single connection, which could only wait for itself.
@@ -20,6 +21,8 @@ const IDLE_PERCENT: u64 = 25;
 const RECEIVES_PER_TURN: u64 = 2;
 /// Packets in ten receives from which on clients send ahead.
 const PACKETS_PER_TEN_RECEIVES: u64 = 13;
+/// Deliveries for each input and message from which on receives matter little, and a wait only holds up the next round.
+const FAN_OUT: u64 = 8;
 /// How far the wait moves from window to window, microseconds.
 const STEP_US: u32 = 20;
 /// Completions that end a wait early, those of what was just submitted left out.
@@ -34,6 +37,8 @@ pub(super) struct Pace {
     wait_us: u32,
     /// Turns that had input; one that only looks for work says nothing.
     turns: u64,
+    /// Receives, and mails of neighbours.
+    inputs: u64,
     last: Reading,
 }
 
@@ -44,7 +49,10 @@ struct Reading {
     cpu_us: u64,
     packets: u64,
     receives: u64,
+    published: u64,
+    sent: u64,
     turns: u64,
+    inputs: u64,
 }
 
 /// A wait for up to `completions`, for at most `up_to_us` microseconds.
@@ -61,13 +69,14 @@ impl Pace {
             Pacing::Balanced => (300, 15),
             Pacing::Throughput => (600, 60),
         };
-        Self { max_us, us_per_square, wait_us: 0, turns: 0, last: Reading::default() }
+        Self { max_us, us_per_square, wait_us: 0, turns: 0, inputs: 0, last: Reading::default() }
     }
 
     /// A turn had so much input, from connections and neighbours.
     #[inline]
     pub(super) fn note(&mut self, input: usize) {
         self.turns += u64::from(input > 0);
+        self.inputs += input as u64;
     }
 
     /// The wait before the next turn, after one that had so much input; `None` to go on at once.
@@ -90,7 +99,10 @@ impl Pace {
             cpu_us,
             packets: counters.packets_received,
             receives: counters.receives,
+            published: counters.publish_received,
+            sent: counters.publish_sent,
             turns: self.turns,
+            inputs: self.inputs,
         };
         let last = std::mem::replace(&mut self.last, now);
         self.adapt(&Reading {
@@ -98,7 +110,10 @@ impl Pace {
             cpu_us: now.cpu_us - last.cpu_us,
             packets: now.packets - last.packets,
             receives: now.receives - last.receives,
+            published: now.published - last.published,
+            sent: now.sent - last.sent,
             turns: now.turns - last.turns,
+            inputs: now.inputs - last.inputs,
         });
     }
 
@@ -106,7 +121,8 @@ impl Pace {
         let busy_percent = window.cpu_us * 100 / window.at_us.max(1);
         let several = window.receives > 0 && window.receives >= window.turns * RECEIVES_PER_TURN;
         let per_ten = window.packets * 10 / window.receives.max(1);
-        let most_us = if several && per_ten >= PACKETS_PER_TEN_RECEIVES {
+        let fans_out = window.sent > FAN_OUT * (window.published + window.inputs);
+        let most_us = if several && !fans_out && per_ten >= PACKETS_PER_TEN_RECEIVES {
             // Clients may send thousands of packets at once; beyond a hundred a receive nothing changes.
             let per_ten = per_ten.min(1_000);
             (self.us_per_square * per_ten * per_ten / 100).min(self.max_us.into()) as u32
@@ -133,7 +149,10 @@ mod tests {
             cpu_us: WINDOW_US * busy_percent / 100,
             packets: receives * packets_per_ten / 10,
             receives,
+            published: receives,
+            sent: receives,
             turns: 10,
+            inputs: receives,
         }
     }
 
@@ -175,12 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn does_not_wait_when_one_message_goes_to_very_many() {
+        let mut pace = Pace::new(Pacing::Throughput);
+        let mut fan_out = Reading { sent: 10 * 10 * 2 * FAN_OUT, ..window(100, 10, 50) };
+        assert!(after(&mut pace, 10, &fan_out) > 0);
+        fan_out.sent += 1;
+        assert_eq!(after(&mut pace, 100, &fan_out), 0);
+    }
+
+    #[test]
     fn latency_never_waits_and_nothing_is_too_much() {
         let mut pace = Pace::new(Pacing::Latency);
         assert!(!pace.is_due(u64::MAX));
         assert_eq!(after(&mut pace, 10, &window(100, 100, 100)), 0);
         let mut pace = Pace::new(Pacing::Throughput);
-        let most = Reading { at_us: 1, cpu_us: 1, packets: 1 << 40, receives: 1 << 20, turns: 1 };
+        let most = Reading { at_us: 1, cpu_us: 1, packets: 1 << 40, receives: 1 << 20, turns: 1, ..Reading::default() };
         assert_eq!(after(&mut pace, 100, &most), 600);
         assert_eq!(after(&mut pace, 100, &Reading::default()), 0, "nothing happened at all");
     }
