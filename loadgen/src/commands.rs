@@ -12,6 +12,8 @@ use crate::sweep::{self, Rates, Step};
 use crate::target::Target;
 use crate::transport::{TlsOptions, Transports};
 use crate::{print, write};
+use std::fs::{File, OpenOptions};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +28,7 @@ const VERIFY_SESSION_EXPIRY_S: u32 = 3_600;
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Error> {
     let file = scenario::load(&args.scenario)?;
     let plan = Plan::new(&file, &args.scenario, &overrides(args), run_number())?;
+    check_files(args)?;
     finish(args, driver::run(plan, &options(args)?)?, false)
 }
 
@@ -54,6 +57,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode, Error> {
         check_retained: args.retained,
         ..options(run)?
     };
+    check_files(run)?;
     finish(run, driver::run(plan, &options)?, true)
 }
 
@@ -70,6 +74,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
     let options = options(run)?;
     let plan = Plan::new(&file, &run.scenario, &overrides(run), run_number())?;
     let deliveries = expect(&plan)?.deliveries_per_message(&plan);
+    check_files(run)?;
     print(&Step::head());
     let sweep = sweep::sweep(
         &rates,
@@ -149,6 +154,22 @@ fn run_number() -> u32 {
     crate::arrivals::SplitMix(now ^ u64::from(std::process::id()) << 32).next() as u32
 }
 
+/// Whether the files that are asked for can be written: nobody wants to learn that after the run.
+fn check_files(args: &RunArgs) -> Result<(), Error> {
+    let distribution = args.hlog.as_ref().map(|path| path.with_extension("hgrm"));
+    let paths = [&args.json, &args.html, &args.hlog, &distribution];
+    paths.into_iter().flatten().try_for_each(|path| check_file(path).map_err(|e| Error::file(path, e)))
+}
+
+/// Opens a file that is there as it is; makes one that is not, and takes it away again.
+fn check_file(path: &Path) -> std::io::Result<()> {
+    if path.exists() {
+        return OpenOptions::new().append(true).open(path).map(drop);
+    }
+    File::create_new(path)?;
+    std::fs::remove_file(path)
+}
+
 fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCode, Error> {
     let Finished { report, log, histograms, started, failure } = finished;
     print(&table::render(&report));
@@ -173,6 +194,9 @@ fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCod
         } else {
             return Ok(ExitCode::from(exit::FAILED));
         }
+    } else if report.outcome == "complete" && report.connections.absent > 0 {
+        let first = report.connections.first_error.unwrap_or_else(|| "nothing was heard of them".to_owned());
+        return Err(Error::Dropped { absent: report.connections.absent, wanted: report.clients, first });
     }
     Ok(if report.outcome == "interrupted" { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
 }

@@ -35,6 +35,16 @@ pub(crate) enum Error {
         /// The first thing that went wrong.
         first: String,
     },
+    /// Connections ended while there was load, and did not come back.
+    #[error("{absent} of {wanted} clients were not connected at the end; {first}")]
+    Dropped {
+        /// Clients that were missing.
+        absent: u64,
+        /// Clients of the plan.
+        wanted: u64,
+        /// The first thing that went wrong.
+        first: String,
+    },
     /// The machine lacks something.
     #[error("{0}")]
     Machine(String),
@@ -77,7 +87,7 @@ impl Error {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Scenario { .. } => exit::USAGE,
             Self::Unreachable { .. } => exit::UNREACHABLE,
-            Self::NotConnected { .. } => exit::NOT_CONNECTED,
+            Self::NotConnected { .. } | Self::Dropped { .. } => exit::NOT_CONNECTED,
             Self::Machine(_) => exit::MACHINE,
             Self::File { .. } | Self::Report { .. } => exit::FILE,
         })

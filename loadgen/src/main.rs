@@ -63,8 +63,8 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 fn scenarios(args: &ScenariosArgs) -> Result<ExitCode, Error> {
     match &args.name {
         Some(name) => {
-            let text =
-                scenario::builtin::text(name).ok_or_else(|| Error::Usage(format!("there is no scenario `{name}`")))?;
+            let unknown = || Error::Usage(format!("there is no scenario `{name}`; without a name they are listed"));
+            let text = scenario::builtin::text(name).ok_or_else(unknown)?;
             print(text);
         }
         None => {

@@ -9,15 +9,19 @@ use crate::cli::AgentArgs;
 use crate::driver;
 use crate::error::Error;
 use link::Link;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
 /// Serves coordinators, one at a time, until it is killed.
 ///
 /// # Errors
-/// [`Error::Machine`] when it cannot listen.
+/// [`Error::Usage`] when it is told no address, [`Error::Machine`] when it cannot listen there.
 pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode, Error> {
-    let machine = |e: std::io::Error| Error::Machine(format!("--listen {}: {e}", args.listen));
+    let machine = |e: std::io::Error| match (e.kind(), format!("--listen {}: {e}", args.listen)) {
+        (ErrorKind::InvalidInput, why) => Error::Usage(why),
+        (_, why) => Error::Machine(why),
+    };
     let listener = TcpListener::bind(&args.listen).map_err(machine)?;
     crate::print(&format!("agent: listening on {}\n", listener.local_addr().map_err(machine)?));
     for stream in listener.incoming() {

@@ -240,6 +240,11 @@ impl Report {
         Ok(report)
     }
 
+    /// Whether it was read from an interval log, which has latencies alone.
+    pub(crate) fn is_of_log(&self) -> bool {
+        self.target.is_empty()
+    }
+
     /// Writes the report.
     ///
     /// # Errors

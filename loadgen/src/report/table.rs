@@ -13,6 +13,16 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 fn write_all(r: &Report, out: &mut String) -> std::fmt::Result {
+    if r.is_of_log() {
+        writeln!(
+            out,
+            "{}: {:.1} s of an interval log, {} latencies",
+            r.scenario,
+            r.duration_s,
+            thousands(r.delivered as f64)
+        )?;
+        return write_latencies(r, out);
+    }
     let load = if r.mode == "closed" {
         "closed loop".to_owned()
     } else {
@@ -173,7 +183,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_went_wrong() {
-        let mut report = Report { corrupted: 3, outcome: "interrupted".into(), ..Report::default() };
+        let (target, outcome) = ("mqtt://broker".into(), "interrupted".into());
+        let mut report = Report { corrupted: 3, target, outcome, ..Report::default() };
         report.generator.limit = Some("it was late".into());
         report.connections.first_error = Some("refused: not authorized".into());
         let text = render(&report);
@@ -183,5 +194,13 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(text.lines().all(|l| l.len() <= 100), "{text}");
+    }
+
+    #[test]
+    fn the_table_of_an_interval_log_says_nothing_of_what_is_not_in_it() {
+        let (latency_us, scenario) = (Summary { count: 7, ..Summary::default() }, "log".into());
+        let text = render(&Report { latency_us, scenario, duration_s: 3.0, delivered: 7, ..Report::default() });
+        assert!(text.starts_with("log: 3.0 s of an interval log, 7 latencies\n"), "{text}");
+        assert!(text.contains("latency (from due)") && !text.contains("published"), "{text}");
     }
 }

@@ -210,8 +210,21 @@ impl Plan {
         if plan.duration_ns == 0 {
             return Err(Error::scenario(place, "duration_s must be above 0"));
         }
+        plan.check_events(place)?;
         plan.set_rate(overrides.rate_per_s)?;
         Ok(plan)
+    }
+
+    /// An event that comes after the load would leave out what the scenario is about, and count it as lost.
+    fn check_events(&self, place: &str) -> Result<(), Error> {
+        let end_ns = self.warmup_ns + self.duration_ns;
+        let Some(late) = self.events.iter().find(|e| e.at_ns >= end_ns) else { return Ok(()) };
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        let (at_s, end_s) = (seconds(late.at_ns), seconds(end_ns));
+        Err(Error::scenario(
+            place,
+            format!("event at {at_s} s: the load is over after {end_s} s; give a longer duration"),
+        ))
     }
 
     /// Scales the publishers' rates so that they make `rate_per_s` messages in all.
@@ -464,6 +477,7 @@ mod tests {
             ("client_id=\"same\"", "client_id"),
             ("receive_maximum=5", "receive_maximum"),
             ("[[event]]\nat_s=1\ngroup=\"nope\"\naction=\"drop\"", "nope"),
+            ("[[event]]\nat_s=35\ngroup=\"a\"\naction=\"drop\"", "event at 35 s: the load is over after 35 s"),
         ];
         for (row, key) in rows {
             let error = plan(&format!("{base}{row}\n"), &Overrides::default()).expect_err(row).to_string();

@@ -2,9 +2,11 @@
 
 use crate::support::broker::{Faults, TestBroker};
 use crate::support::program::{Finished, finished, program, scratch};
-use crate::support::{drive, pairs};
+use crate::support::{drive, pairs, start};
 use ringtail_mqtt::reason::ReasonCode;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 fn says(finished: &Finished, code: i32, words: &[&str]) {
     assert_eq!(finished.code, code, "{}", finished.stderr);
@@ -33,6 +35,22 @@ fn a_broker_that_refuses_or_hangs_up() {
 }
 
 #[test]
+fn a_broker_that_goes_away_under_a_run() {
+    let broker = TestBroker::start(Faults::default());
+    let url = broker.url();
+    let finished = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            broker.wait_for_publishes(20);
+            broker.kill(Duration::from_secs(600));
+        });
+        drive("run", &pairs(2, 50, 1), &["--target", &url, "--drain", "500ms"])
+    });
+    says(&finished, 4, &["4 of 4 clients were not connected at the end", "closed by the other side"]);
+    assert!(finished.stdout.contains("4 not there at the end"), "{}", finished.stdout);
+    assert_eq!(finished.number("connections.absent"), 4.0);
+}
+
+#[test]
 fn scenarios_that_cannot_be() {
     let target = ["--target", "mqtt://127.0.0.1:1"];
     let unknown = drive("run", &(pairs(1, 1, 0) + "clinets = 3\n"), &target);
@@ -47,12 +65,36 @@ fn scenarios_that_cannot_be() {
 }
 
 #[test]
+fn files_that_cannot_be_written_are_named_before_the_run() {
+    let broker = TestBroker::start(Faults::default());
+    let folder = scratch("no-such-folder");
+    let url = broker.url();
+    for (option, name) in [("--json", "r.json"), ("--html", "r.html"), ("--hlog", "r.hlog")] {
+        let path = folder.join(name).display().to_string();
+        let finished = start("run", &pairs(1, 1, 0), &["--target", &url, option, &path]);
+        says(&finished, 6, &[&path, "No such file"]);
+        assert_eq!(finished.stdout, "", "nothing was run");
+    }
+    let taken = std::env::temp_dir().display().to_string();
+    says(&start("sweep", &pairs(1, 1, 0), &["--target", &url, "--sweep", "1k..2k", "--json", &taken]), 6, &[&taken]);
+}
+
+#[test]
+fn addresses_and_names_that_are_none() {
+    let run = |arguments: &[&str]| finished(program(arguments).output().expect("the program runs"), Path::new(""));
+    says(&run(&["agent", "--listen", "nowhere"]), 2, &["--listen nowhere"]);
+    says(&run(&["scenarios", "nothing"]), 2, &["`nothing`", "listed"]);
+    let rate = run(&["run", "pair", "--target", "mqtt://127.0.0.1:1", "--rate", "0"]);
+    says(&rate, 2, &["--rate 0"]);
+}
+
+#[test]
 fn ctrl_c_still_reports() {
     let broker = TestBroker::start(Faults::default());
     let (json, file) = (scratch("report.json"), scratch("scenario.toml"));
     std::fs::write(&file, pairs(2, 100, 1).replace(", messages = 100", "")).expect("a scenario");
     let url = broker.url();
-    let path = |p: &std::path::Path| p.to_str().expect("a plain path").to_owned();
+    let path = |p: &Path| p.to_str().expect("a plain path").to_owned();
     let (file_name, json_name) = (path(&file), path(&json));
     let arguments = [
         "run",

@@ -10,12 +10,17 @@ use program::{Finished, finished, program, scratch};
 
 /// Runs `run` or `verify` to its end, with a report.
 pub(crate) fn drive(command: &str, scenario: &str, arguments: &[&str]) -> Finished {
-    let (file, json) = (scratch("scenario.toml"), scratch("report.json"));
+    let json = scratch("report.json");
+    let report = ["--json", json.to_str().expect("a plain path")];
+    start(command, scenario, &[&report, arguments].concat())
+}
+
+/// Runs a command that makes load to its end.
+pub(crate) fn start(command: &str, scenario: &str, arguments: &[&str]) -> Finished {
+    let file = scratch("scenario.toml");
     std::fs::write(&file, scenario).expect("a scenario file");
-    let file_name = file.to_str().expect("a plain path");
-    let mut all = vec![command, file_name, "--idle", "park", "--json", json.to_str().expect("a plain path")];
-    all.extend_from_slice(arguments);
-    let finished = finished(program(&all).output().expect("the program runs"), &json);
+    let all = [&[command, file.to_str().expect("a plain path"), "--idle", "park"], arguments].concat();
+    let finished = finished(program(&all).output().expect("the program runs"), &scratch("report.json"));
     std::fs::remove_file(file).expect("the scenario file");
     finished
 }
