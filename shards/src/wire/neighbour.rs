@@ -92,8 +92,9 @@ impl Wire {
     }
 
     /// Moves a connection to a neighbour, which gets [`Event::Arrived`] with the low 56 bits of `token`; here it ends with
-    /// [`Event::Closed`] after the neighbour's next turn. No operation may be under way on it (the bytes of a `receive_once` have come, nothing is being
-    /// sent): otherwise, and when the neighbour cannot take it, [`Event::HandoverFailed`] comes and it stays.
+    /// [`Event::Closed`], which may take until the neighbour's next turn. No operation may be under way on it (the bytes of a
+    /// `receive_once` have come, nothing is being sent): otherwise, and when the neighbour cannot take it,
+    /// [`Event::HandoverFailed`] comes and it stays.
     pub fn send_descriptor(&mut self, slot: Slot, to: &WireHandle, token: u64) {
         let Some(state) = self.slots.get_mut(slot) else { return };
         if state.closing != Closing::No || state.busy || state.send != NO_SEND || state.receive != Receive::Off {
