@@ -18,6 +18,11 @@ fn turn(wire: &mut Wire) -> Vec<Event> {
     events
 }
 
+/// A socket that its peer has closed or reset cannot be shut down any more.
+fn is_gone(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotConnected { Ok(()) } else { Err(error) }
+}
+
 #[test]
 fn peers_have_their_addresses() {
     for address in [local(), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
@@ -239,6 +244,64 @@ fn close_now_ends_everything_under_way() {
     assert!(matches!(server.next(), Event::Sent { token: 8, result: Err(_), .. }));
     assert!(matches!(server.next(), Event::Closed { token: 8, .. }));
     assert_eq!(server.wire.free_slots(), small().slots as usize);
+}
+
+/// Whatever the kernel: the peer hears of a close though another connection idles since before.
+#[test]
+fn a_peer_hears_of_a_close_while_others_idle() {
+    let mut server = Server::new(&small());
+    let _idle = TcpStream::connect(server.address).unwrap();
+    let idle_slot = server.accept();
+    server.wire.receive(idle_slot, 1);
+    for close in [Wire::close, Wire::close_now] {
+        let mut client = TcpStream::connect(server.address).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let slot = server.accept();
+        server.wire.receive(slot, 2);
+        close(&mut server.wire, slot);
+        while !server.poll(|event| matches!(event, Event::Closed { token: 2, .. })) {
+            if client.read(&mut [0; 8]).is_ok() {
+                client.shutdown(Shutdown::Both).or_else(is_gone).unwrap();
+            }
+        }
+        assert!(matches!(server.next(), Event::Closed { token: 2, .. }));
+        client.set_nonblocking(false).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+    }
+}
+
+/// On a kernel that frees late, receives are armed anew while connections come and go: the bytes of those that stay are all
+/// there, and those that have gone keep nothing.
+#[test]
+fn receives_are_renewed_while_others_come_and_go() {
+    let config = WireConfig { slots: 32, kernel_frees_late: true, ..small() };
+    let mut server = Server::new(&config);
+    let mut stays = TcpStream::connect(server.address).unwrap();
+    let slot = server.accept();
+    server.wire.receive(slot, 1);
+    let (sent, mut received) = (pattern(3, 3_000), Vec::new());
+    for byte in sent.chunks(1) {
+        stays.write_all(byte).unwrap();
+        let client = TcpStream::connect(server.address).unwrap();
+        loop {
+            match server.next() {
+                Event::Accepted { slot, .. } => {
+                    server.wire.receive(slot, 2);
+                    server.wire.close_now(slot);
+                }
+                Event::Received { token: 1, buffer } => received.extend_from_slice(&buffer),
+                Event::Closed { token: 2, .. } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(client);
+    }
+    while received.len() < sent.len() {
+        let Event::Received { token: 1, buffer } = server.next() else { panic!("something else than bytes") };
+        received.extend_from_slice(&buffer);
+    }
+    assert_eq!(received, sent);
 }
 
 #[test]

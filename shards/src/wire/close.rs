@@ -92,20 +92,29 @@ impl Wire {
             if !state.ended {
                 if !state.shut {
                     (state.shut, state.busy) = (true, true);
-                    let entry = opcode::Shutdown::new(Fixed(slot.0), libc::SHUT_WR).build();
-                    // SAFETY: the entry names no memory.
-                    unsafe { self.ring.push(&entry.user_data(operation::pack(Kind::Shutdown, slot, 0))) };
+                    self.shut_down(slot, libc::SHUT_WR);
                 }
                 self.read_away(slot);
                 return;
             }
         }
         if state.is_idle() && matches!(state.closing, Closing::Lingering | Closing::Now) {
+            if self.renewal.is_needed() && !state.parted {
+                (state.parted, state.busy) = (true, true);
+                self.shut_down(slot, libc::SHUT_RDWR);
+                return;
+            }
             state.closing = Closing::Submitted;
             let entry = opcode::Close::new(Fixed(slot.0)).build().user_data(operation::pack(Kind::Close, slot, 0));
             // SAFETY: the entry names no memory.
             unsafe { self.ring.push(&entry) };
         }
+    }
+
+    fn shut_down(&mut self, slot: Slot, how: libc::c_int) {
+        let entry = opcode::Shutdown::new(Fixed(slot.0), how).build();
+        // SAFETY: the entry names no memory.
+        unsafe { self.ring.push(&entry.user_data(operation::pack(Kind::Shutdown, slot, 0))) };
     }
 
     /// Keeps a receive armed until the peer closes.
@@ -133,6 +142,7 @@ impl Wire {
     pub(super) fn on_close(&mut self, slot: Slot, events: &mut Vec<Event>) {
         self.closes.under_way -= 1;
         let token = self.slots.vacate(slot);
+        self.renewal.note_close(&self.slots);
         events.push(Event::Closed { slot, token });
         self.fill_accepts(events);
     }

@@ -6,6 +6,9 @@ use std::io;
 /// The oldest kernel that has everything the wire needs.
 const OLDEST: (u32, u32) = (6, 1);
 
+/// The oldest kernel that frees what was closed when its own operations are over, and not those of others too.
+const FREES_AT_ONCE: (u32, u32) = (6, 13);
+
 /// Descriptors of the process that no connection takes: listeners, log segments, the control thread's sockets.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -77,7 +80,7 @@ pub enum Missing {
 #[must_use]
 pub fn check_kernel(slots: u32) -> Vec<Missing> {
     let mut missing = Vec::new();
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release();
     if parse_release(&release).is_some_and(|found| found < OLDEST) {
         missing.push(Missing::Kernel { found: release.trim().to_owned() });
     }
@@ -87,6 +90,15 @@ pub fn check_kernel(slots: u32) -> Vec<Missing> {
         missing.push(Missing::Descriptors { limit, wanted });
     }
     missing
+}
+
+/// Whether this kernel frees late what was closed; one that does not say its release is taken for an old one.
+pub(super) fn frees_late() -> bool {
+    parse_release(&release()).is_none_or(|found| found < FREES_AT_ONCE)
+}
+
+fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()
 }
 
 /// Raises RLIMIT_NOFILE to what this process may have, and returns it. It bounds the table of each wire by itself, not the

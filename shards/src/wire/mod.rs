@@ -20,6 +20,7 @@ mod kernel;
 mod neighbour;
 mod operation;
 mod receive;
+mod renew;
 mod ring;
 mod send;
 mod slots;
@@ -41,6 +42,7 @@ use connect::Connects;
 use io_uring::cqueue;
 use neighbour::Neighbours;
 use operation::Kind;
+use renew::Renewal;
 use ring::Ring;
 use send::Sends;
 use slots::Slots;
@@ -72,6 +74,8 @@ pub struct WireConfig {
     pub receive_buffer_bytes: u32,
     /// How long a closed connection's peer may take the last bytes and close its side, milliseconds.
     pub linger_ms: u32,
+    /// The kernel keeps what was closed until all older operations are over, as Linux does before 6.13.
+    pub kernel_frees_late: bool,
 }
 
 impl Default for WireConfig {
@@ -83,6 +87,7 @@ impl Default for WireConfig {
             receive_buffers: 512,
             receive_buffer_bytes: 16 << 10,
             linger_ms: 2_000,
+            kernel_frees_late: kernel::frees_late(),
         }
     }
 }
@@ -123,6 +128,7 @@ pub struct Wire {
     connects: Connects,
     syncs: Syncs,
     closes: Closes,
+    renewal: Renewal,
     neighbours: Neighbours,
     handle: WireHandle,
     /// Receives that wait for a free buffer, oldest first; an entry whose slot says otherwise is void.
@@ -166,6 +172,7 @@ impl Wire {
             connects: Connects::default(),
             syncs: Syncs::default(),
             closes: Closes::new(Duration::from_millis(u64::from(config.linger_ms))),
+            renewal: Renewal::new(config.kernel_frees_late),
             neighbours: Neighbours::default(),
             handle,
             starved: VecDeque::new(),
@@ -207,6 +214,7 @@ impl Wire {
     pub fn turn(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
         self.buffers.publish();
         self.feed_starved();
+        self.renew_receives();
         self.keep_time();
         if !self.pending.is_empty() || self.ring.has_completions() {
             self.ring.poll()?;

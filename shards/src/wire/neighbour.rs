@@ -119,6 +119,7 @@ impl Wire {
         if result < 0 {
             events.push(Event::HandoverFailed { slot, token: state.token, error: errno(result) });
         } else {
+            state.parted = true;
             self.close_now(slot);
         }
     }

@@ -69,6 +69,8 @@ pub(super) struct SlotState {
     pub(super) ended: bool,
     /// The sending direction was closed, or is being closed.
     pub(super) shut: bool,
+    /// The peer knows of the end, or the connection is another ring's by now: the descriptor may go without a word.
+    pub(super) parted: bool,
     /// An operation that is neither a receive nor a send is under way: a shutdown or a handover.
     pub(super) busy: bool,
 }
@@ -84,6 +86,7 @@ impl SlotState {
         used: false,
         ended: false,
         shut: false,
+        parted: false,
         busy: false,
     };
 
@@ -111,6 +114,16 @@ impl Slots {
     /// Slots that hold no connection.
     pub(super) fn free(&self) -> usize {
         self.count - self.used
+    }
+
+    /// Slots that hold a connection.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Above the highest slot that was ever used.
+    pub(super) fn seen(&self) -> usize {
+        self.chunks.len() * CHUNK_SLOTS
     }
 
     /// The kernel has put a connection into `slot`.

@@ -36,6 +36,7 @@ pub(crate) fn small() -> WireConfig {
         receive_buffers: 64,
         receive_buffer_bytes: 4096,
         linger_ms: 5_000,
+        ..WireConfig::default()
     }
 }
 
