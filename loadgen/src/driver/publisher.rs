@@ -31,6 +31,8 @@ pub(crate) enum State {
 pub(crate) struct InFlight {
     /// When it was due, on the run's clock.
     pub(crate) due_ns: u64,
+    /// How much later it was first handed over, nanoseconds: what is sent again is the same to the last byte.
+    pub(crate) delay_ns: u64,
     /// Its number.
     pub(crate) sequence: u32,
     /// Where it stands.
@@ -88,14 +90,14 @@ impl Publisher {
     }
 
     /// Takes the next number, and for QoS 1 and 2 a place in the window with its Packet Identifier.
-    pub(crate) fn next(&mut self, due_ns: u64, qos: QoS) -> (u32, Option<PacketId>) {
+    pub(crate) fn next(&mut self, due_ns: u64, delay_ns: u64, qos: QoS) -> (u32, Option<PacketId>) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         if qos == QoS::AtMostOnce {
             return (sequence, None);
         }
         let packet_id = self.packet_id_at(self.window.len());
-        self.window.push_back(InFlight { due_ns, sequence, state: State::Sent });
+        self.window.push_back(InFlight { due_ns, delay_ns, sequence, state: State::Sent });
         (sequence, Some(packet_id))
     }
 
@@ -170,7 +172,7 @@ mod tests {
         let mut waiting: VecDeque<(u32, PacketId)> = VecDeque::new();
         for round in 0..200_000u64 {
             while p.has_room() {
-                let (sequence, packet_id) = p.next(round, QoS::AtLeastOnce);
+                let (sequence, packet_id) = p.next(round, 0, QoS::AtLeastOnce);
                 waiting.push_back((sequence, packet_id.expect("QoS 1")));
             }
             assert_eq!(waiting.len(), 4);
@@ -186,8 +188,8 @@ mod tests {
     #[test]
     fn qos_2_is_released_before_it_is_complete() {
         let mut p = Publisher::new("t".into(), 1, 10);
-        let first = p.next(0, QoS::ExactlyOnce).1.expect("QoS 2");
-        let second = p.next(0, QoS::ExactlyOnce).1.expect("QoS 2");
+        let first = p.next(0, 0, QoS::ExactlyOnce).1.expect("QoS 2");
+        let second = p.next(0, 0, QoS::ExactlyOnce).1.expect("QoS 2");
         assert!(p.received(first) && !p.received(id(9)));
         let states: Vec<State> = p.window().map(|(_, m)| m.state).collect();
         assert_eq!(states, [State::Released, State::Sent]);
@@ -195,17 +197,17 @@ mod tests {
         assert_eq!(p.window().map(|(packet_id, _)| packet_id).collect::<Vec<_>>(), [second]);
         p.abandon_window();
         assert_eq!((p.excused.as_slice(), p.waiting()), (&[1][..], 0));
-        assert_eq!(p.next(0, QoS::ExactlyOnce).1, Some(id(3)));
+        assert_eq!(p.next(0, 0, QoS::ExactlyOnce).1, Some(id(3)));
     }
 
     #[test]
     fn qos_0_takes_no_place() {
         let mut p = Publisher::new("t".into(), 1, 1);
         for n in 0..3 {
-            assert_eq!(p.next(0, QoS::AtMostOnce), (n, None));
+            assert_eq!(p.next(0, 0, QoS::AtMostOnce), (n, None));
         }
         assert!(p.has_room());
         p.limit_window(20);
-        assert!(p.next(0, QoS::AtLeastOnce).1.is_some() && !p.has_room());
+        assert!(p.next(0, 0, QoS::AtLeastOnce).1.is_some() && !p.has_room());
     }
 }

@@ -101,15 +101,16 @@ impl Worker {
         let client = &mut self.clients[at as usize];
         let lot = &self.layout.lots[usize::from(client.group)];
         let Some(publisher) = &mut client.publisher else { return };
-        let (sequence, packet_id) = publisher.next(due_ns, lot.qos);
+        let delay_ns = now.saturating_sub(due_ns);
+        let (sequence, packet_id) = publisher.next(due_ns, delay_ns, lot.qos);
         self.tally.published += 1;
         self.tally.published_measured += u64::from(self.times.is_measured(now));
         self.tally.expected += u64::from(publisher.fan_out);
         self.tally.waiting += u64::from(packet_id.is_some());
-        self.write_message(at, InFlight { due_ns, sequence, state: State::Sent }, packet_id, false, now);
+        self.write_message(at, InFlight { due_ns, delay_ns, sequence, state: State::Sent }, packet_id, false);
     }
 
-    fn write_message(&mut self, at: u32, message: InFlight, packet_id: Option<PacketId>, dup: bool, now: u64) {
+    fn write_message(&mut self, at: u32, message: InFlight, packet_id: Option<PacketId>, dup: bool) {
         self.writable(at);
         let client = &mut self.clients[at as usize];
         let group = &self.setup.plan.groups[usize::from(client.group)];
@@ -135,7 +136,7 @@ impl Worker {
             publisher: group.first + client.index,
             sequence: message.sequence,
             due_ns: message.due_ns,
-            delay_ns: now.saturating_sub(message.due_ns),
+            delay_ns: message.delay_ns,
         };
         stamp.write(self.setup.plan.run, &publish.body, &mut client.out);
     }
@@ -218,13 +219,12 @@ impl Worker {
             return;
         }
         let window: Vec<(PacketId, InFlight)> = publisher.window().collect();
-        let now = self.setup.clock.now_ns();
         self.tally.resent += window.len() as u64;
         for (packet_id, message) in window {
             if message.state == State::Released && session_present && qos == QoS::ExactlyOnce {
                 encode_ack(PacketType::PubRel, packet_id, ReasonCode::Success, version, self.writable(at));
             } else {
-                self.write_message(at, message, Some(packet_id), session_present, now);
+                self.write_message(at, message, Some(packet_id), session_present);
             }
         }
     }
