@@ -61,6 +61,22 @@ conformance! {
         finds(at, "none/#", &[]);
     }
 
+    /// What is published because a client has read its SUBACK comes after what was retained before, wherever that is kept.
+    // 5.0: [MQTT-3.3.1-9], [MQTT-4.6.0-5]; 3.1.1: [MQTT-3.3.1-6], [MQTT-4.6.0-5]
+    fn the_retained_message_comes_before_what_follows_the_suback(at: Both) {
+        let mut publishers: Vec<Raw> = (0..3).map(|n| at.client(&format!("publisher-{n}"))).collect();
+        for round in 0..30 {
+            let name = round.to_string();
+            retain(at, &name, "kept");
+            let mut client = at.client(&format!("subscriber-{round}"));
+            client.subscribe(&at.topic(&if round % 2 == 0 { name.clone() } else { format!("{name}/#") }), 0);
+            publishers[round % 3].publish(at.message(&name, "live"));
+            let [first, second] = [client.message(), client.message()];
+            assert_eq!((first.payload, first.retain), (b"kept".to_vec(), true), "round {round}");
+            assert_eq!((second.payload, second.retain), (b"live".to_vec(), false), "round {round}");
+        }
+    }
+
     /// A message that is published while a client subscribes comes once: as retained, or as it is published.
     // 5.0: [MQTT-3.3.1-9], [MQTT-3.3.1-12]; 3.1.1: [MQTT-3.3.1-6], [MQTT-3.3.1-9]
     fn what_is_published_meanwhile_comes_once(at: Both) {

@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pub held: bool,
     /// A SUBACK is in the outbox whose announcement waits for room in a ring.
     pub awaits_mesh: bool,
+    /// A SUBACK is in the outbox, and retained messages that are to leave with it may still be on their way here.
+    pub awaits_retained: bool,
     /// When a connection without CONNECT, or one that does not take its last bytes, is closed.
     pub deadline: Millis,
     /// The session it is bound to while [`Phase::Live`].
@@ -94,6 +96,7 @@ impl Connection {
             over: false,
             bridge: false,
             awaits_mesh: false,
+            awaits_retained: false,
             deadline,
             session: u32::MAX,
             serial: 0,

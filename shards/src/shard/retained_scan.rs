@@ -41,6 +41,22 @@ impl Core {
         }
     }
 
+    /// Has the SUBACK wait for the retained messages of its filters: who publishes because of that SUBACK is heard after them,
+    /// as from a broker that has everything in one place.
+    pub(crate) fn await_retained(&mut self, number: u32, session: u32) {
+        if self.scans.is_under_way(session)
+            && let Some(connection) = self.local.connections.get_mut(number)
+        {
+            connection.awaits_retained = true;
+        }
+    }
+
+    /// Whether a session's retained messages are still to be waited for. They are not when there are more than are sent at
+    /// once: those come as the client takes them.
+    pub(crate) fn is_awaiting_retained(&self, session: u32) -> bool {
+        self.scans.is_under_way(session) && self.local.has_room(session)
+    }
+
     /// Takes scans a step further whose subscriber has room. True when there may be more to do at once.
     pub(crate) fn step_scans(&mut self) -> bool {
         self.start_fence();

@@ -134,6 +134,11 @@ impl Scans {
         self.by_session.is_empty()
     }
 
+    /// Whether a session has a scan that has not ended.
+    pub(crate) fn is_under_way(&self, session: u32) -> bool {
+        self.by_session.contains_key(&session)
+    }
+
     /// Whether a scan may be able to go on.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()

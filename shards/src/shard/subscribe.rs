@@ -50,6 +50,7 @@ impl Core {
         }
         // [MQTT-3.8.4-1]..[MQTT-3.8.4-6]: one SUBACK, a code for each filter, in their order.
         self.answer(number, PacketType::SubAck, subscribe.packet_id, &reasons);
+        self.await_retained(number, session);
         self.hold_for_mesh(number);
         Flow::Continue
     }

@@ -181,22 +181,24 @@ impl Core {
         for number in dirty.drain(..) {
             self.flush_connection(number, wire);
         }
-        // Those that wait for the mesh were marked again while the list was out.
+        // Those that wait for the mesh or for retained messages were marked again while the list was out.
         dirty.append(&mut self.local.connections.dirty);
         self.local.connections.dirty = dirty;
     }
 
     fn flush_connection(&mut self, number: u32, wire: &mut impl TurnWire) {
         let mesh_is_congested = !self.port.congested().is_empty();
+        let awaiting = self.local.connections.get(number).filter(|c| c.awaits_retained && c.phase == Phase::Live);
+        let awaits_retained = awaiting.is_some_and(|c| self.is_awaiting_retained(c.session));
         let (opened, outbox_bytes_max) = (self.local.opened(), self.local.limits.outbox_bytes_max);
         let connections = &mut self.local.connections;
         let Some(connection) = connections.get_mut(number) else { return };
         connection.dirty = false;
-        if connection.awaits_mesh && mesh_is_congested {
+        if awaits_retained || connection.awaits_mesh && mesh_is_congested {
             connections.mark_dirty(number);
             return;
         }
-        connection.awaits_mesh = false;
+        (connection.awaits_mesh, connection.awaits_retained) = (false, false);
         if connection.sending || connection.phase == Phase::Closing {
             return;
         }
