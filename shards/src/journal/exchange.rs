@@ -3,8 +3,8 @@
 //! The publisher's shard may say [`HELD`](super::record::kind::HELD) only when every shard has the message safe. A crash before
 //! that leaves the message on some shards and not on others, and the client sends it again. So each shard that delivers it to
 //! durable sessions notes in the same commit which of them, and which groups, have it: [`TAKEN`](super::record::kind::TAKEN).
-//! Those are passed over when the message comes again, and not another message under the same identifier. The publisher's shard has everybody forget the exchange before PUBCOMP
-//! lets the client use the identifier for another message.
+//! Those are passed over when the message comes again, and not another message under the same identifier. The publisher's shard
+//! has everybody forget the exchange before PUBCOMP lets the client use the identifier for another message.
 //!
 //! Depends on the journal alone. Architecture invariant: an exchange that a shard has taken is known to the publisher's shard,
 //! by having sent the message or by being told at the start, until it has told that shard to forget it.
