@@ -223,6 +223,11 @@ impl Model {
         sessions.chain(self.floats.iter().filter(|float| float.is_owed()).map(|float| format!("{float:?}"))).collect()
     }
 
+    /// Whether something may be on its way to a client that nobody waits for, since it may also have expired.
+    pub(crate) fn may_hear_brief(&mut self, client: usize) -> bool {
+        self.session(client).due.iter().any(|due| due.message.is_brief())
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         self.sessions.iter().flatten().all(|session| session.owed() == 0) && !self.floats.iter().any(Float::is_owed)
     }

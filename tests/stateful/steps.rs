@@ -137,6 +137,9 @@ impl Run<'_> {
 
     fn leave_by(&mut self, client: usize, leave: Leave) {
         self.note(format!("client {client} leaves: {leave:?}"));
+        if !matches!(leave, Leave::Vanish) && self.model.may_hear_brief(client) {
+            self.quiesce(); // what another shard has for it comes before it has gone
+        }
         let with_will = match leave {
             Leave::Disconnect => {
                 self.send(client, &disconnect(0));
