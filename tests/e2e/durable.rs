@@ -146,3 +146,19 @@ on_shards! {
         assert_eq!(reader.message().payload, b"second");
     }
 }
+
+/// A stop does not wait for what is far away, such as the end of a session; it comes at any moment of the broker's turns.
+#[test]
+fn a_broker_that_keeps_sessions_stops_at_once() {
+    for shards in [1, 3] {
+        let folder = TempDir::new().unwrap();
+        let broker = Broker::with(shards).keep_in(folder.path()).start();
+        for n in 0..shards * 4 {
+            Raw::connect(&broker, &Connect::lasting(V5, &format!("client-{n}")));
+        }
+        broker.stop();
+        for _ in 0..30 {
+            Broker::with(shards).keep_in(folder.path()).start().stop();
+        }
+    }
+}

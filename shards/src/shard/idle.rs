@@ -82,8 +82,7 @@ impl Core {
             (a, b) => a.or(b),
         };
         let journal_ms = self.journal_turn().map(|at| at.0.saturating_sub(self.local.now.0).max(JOURNAL_MS));
-        let ms = ms.into_iter().chain(journal_ms).min();
         let stopping_ms = self.stopping.then_some(STOPPING_LOOKS_MS);
-        ms.or(stopping_ms).map(Duration::from_millis)
+        ms.into_iter().chain(journal_ms).chain(stopping_ms).min().map(Duration::from_millis)
     }
 }

@@ -54,7 +54,9 @@ impl Shard {
     /// A turn, or what there is to do about stopping. True when the shard has stopped.
     fn turn_or_stop(&mut self, background: &Background, stop_at: &mut Millis) -> io::Result<bool> {
         let ending = self.control.end.load(Ordering::Acquire);
-        let wait = if background.is_idle() { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
+        // The bell that says so has rung already.
+        let may_wait = background.is_idle() && !ending;
+        let wait = if may_wait { self.idle.wait(&mut self.core, &self.clock) } else { Wait::No };
         self.publish_counters(wait);
         self.turn(wait)?;
         if self.control.stop.load(Ordering::Relaxed) && !self.core.stopping {
