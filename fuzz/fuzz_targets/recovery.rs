@@ -14,6 +14,7 @@ use ringtail_storage::{Acknowledge, Backing, CrashDisk, Kind, Log, LogOptions, O
 const SEGMENT_BYTES: usize = 1024;
 const OPTIONS: LogOptions = LogOptions {
     segment_bytes: SEGMENT_BYTES as u64,
+    segment_bytes_min: SEGMENT_BYTES as u64 / 2,
     limit_bytes: 1 << 20,
     staged_bytes_max: 4096,
     acknowledge: Acknowledge::Synced,

@@ -225,8 +225,8 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
     "storage.sync_interval_ms", config.storage.sync_interval_ms, number(1, 3_600_000, "milliseconds"), Restart,
         "The interval of sync = \"interval\".";
     "storage.segment_bytes", config.storage.segment_bytes, size(1 << 20, 1 << 30), Restart,
-        "Size of one file of a log. A message of more than half of it is not kept for a durable session and not retained: \
-         the publisher is told Quota exceeded.";
+        "Size of the largest files of a log; where little is kept it has smaller ones, from 1 MiB. A message of more than half \
+         of it is not kept for a durable session and not retained: the publisher is told Quota exceeded.";
     "storage.limit_bytes", config.storage.limit_bytes, size(4 << 20, 1 << 50), Restart,
         "Bytes that the log of one shard may take on disk, at least four segments. At the limit what would have to be kept \
          is refused with Quota exceeded, and everything else goes on.";

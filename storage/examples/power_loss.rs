@@ -35,7 +35,13 @@ const KEYS: usize = 300;
 const OPERATIONS_A_START: u64 = 3000;
 
 fn options(acknowledge: Acknowledge) -> LogOptions {
-    LogOptions { segment_bytes: 256 << 10, limit_bytes: 16 << 20, acknowledge, ..LogOptions::default() }
+    LogOptions {
+        segment_bytes: 256 << 10,
+        segment_bytes_min: 16 << 10,
+        limit_bytes: 16 << 20,
+        acknowledge,
+        ..LogOptions::default()
+    }
 }
 
 /// What operation `seq` does: sets a key to a value of some length, or clears it.

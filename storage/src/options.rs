@@ -17,9 +17,12 @@ pub enum Acknowledge {
 /// The settings of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOptions {
-    /// Bytes of a segment, from 512 (for tests) to 1 GiB. Larger ones cost fewer changes, smaller ones give room back sooner;
-    /// a record takes half of one at most. A log that holds a larger record goes on with segments that fit it.
+    /// Bytes of the largest segment, from 512 (for tests) to 1 GiB. A record takes half of one at most. A log that holds a
+    /// larger record goes on with segments that fit it.
     pub segment_bytes: u64,
+    /// Bytes of the smallest segment. Between the two the log chooses: larger ones cost fewer changes, smaller ones give room
+    /// back sooner.
+    pub segment_bytes_min: u64,
     /// Bytes that all segments may take on disk, at least four segments. One of them is kept for what frees room.
     pub limit_bytes: u64,
     /// Bytes that may wait in memory for a commit. When more come than the disk takes, an append writes them itself.
@@ -32,6 +35,7 @@ impl Default for LogOptions {
     fn default() -> LogOptions {
         LogOptions {
             segment_bytes: 64 << 20,
+            segment_bytes_min: 1 << 20,
             limit_bytes: 16 << 30,
             staged_bytes_max: 4 << 20,
             acknowledge: Acknowledge::Synced,
@@ -43,16 +47,13 @@ impl Default for LogOptions {
 const SEGMENTS_MIN: u64 = 4;
 
 impl LogOptions {
-    /// Segments that the limit allows.
-    pub(crate) fn segments_max(&self) -> usize {
-        (self.limit_bytes / self.segment_bytes) as usize
-    }
-
     pub(crate) fn check(&self) -> Result<(), StorageError> {
-        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
-            || !self.segment_bytes.is_multiple_of(8)
-        {
+        let may_be = |bytes: u64| (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) && bytes.is_multiple_of(8);
+        if !may_be(self.segment_bytes) || !may_be(self.segment_bytes_min) {
             return Err(StorageError::Options("a segment has 512 bytes to 1 GiB, in multiples of 8"));
+        }
+        if self.segment_bytes_min > self.segment_bytes {
+            return Err(StorageError::Options("the smallest segment is larger than the largest"));
         }
         if self.limit_bytes / self.segment_bytes < SEGMENTS_MIN {
             return Err(StorageError::Options("the limit must allow at least four segments"));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Subject, options, recover};
+use common::{Subject, options, options_from_smallest, recover};
 use proptest::prelude::*;
 use ringtail_storage::crash::{CrashDisk, seeded};
 use ringtail_storage::{Acknowledge, AppendError, Kind, Log, LogOptions, Reach, Reserved, SegmentFile};
@@ -57,7 +57,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let reach = prop_oneof![Just(Reach::Synced), Just(Reach::Written)];
     let step = prop_oneof![
         // Often of one size, so that what a crash left stands where new records come to stand.
-        12 => (0..12_u64, prop_oneof![Just(20), 0..120_usize]).prop_map(|(key, len)| Step::Set { key, len }),
+        12 => (0..12_u64, prop_oneof![6 => Just(20), 6 => 0..120_usize, 1 => 120..1_000_usize])
+            .prop_map(|(key, len)| Step::Set { key, len }),
         5 => (0..12_u64).prop_map(|key| Step::Clear { key }),
         4 => Just(Step::Commit),
         1 => Just(Step::Write),
@@ -202,9 +203,11 @@ proptest! {
         // Where written is enough, a kill of the process loses nothing that was acknowledged, and a loss of power leaves the
         // state after some operation.
         acknowledge in prop_oneof![3 => Just(Acknowledge::Synced), 1 => Just(Acknowledge::Written)],
+        of_many_sizes: bool,
         seed: u64,
     ) {
-        let options = LogOptions { staged_bytes_max, acknowledge, ..options(segment_words * 8) };
+        let sized = if of_many_sizes { options_from_smallest(segment_words * 8) } else { options(segment_words * 8) };
+        let options = LogOptions { staged_bytes_max, acknowledge, ..sized };
         run(&steps, options, sector_bytes, seed).map_err(TestCaseError::fail)?;
     }
 
@@ -213,9 +216,10 @@ proptest! {
         steps in steps(),
         segment_words in 64..200_u64,
         calls in 4..300_u64,
+        of_many_sizes: bool,
         seed: u64,
     ) {
-        let options = options(segment_words * 8);
+        let options = if of_many_sizes { options_from_smallest(segment_words * 8) } else { options(segment_words * 8) };
         let mut subject = Subject::new(CrashDisk::new(64, seed), options);
         subject.disk.end_after_calls(calls);
         for step in &steps {

@@ -10,7 +10,7 @@ use ringtail_storage::{Access, DataFolder, Disk, Kind, Layout, Log, LogOptions, 
 const KIND: Kind = Kind::of::<3>();
 
 fn options() -> LogOptions {
-    LogOptions { segment_bytes: 64 << 10, limit_bytes: 16 << 20, ..LogOptions::default() }
+    LogOptions { segment_bytes: 64 << 10, segment_bytes_min: 64 << 10, limit_bytes: 16 << 20, ..LogOptions::default() }
 }
 
 fn write_records(dir: &Path, keys: std::ops::Range<u64>) {

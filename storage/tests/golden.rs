@@ -3,8 +3,13 @@
 use ringtail_storage::crash::CrashDisk;
 use ringtail_storage::{Acknowledge, FORMAT_VERSION, Kind, Log, LogOptions, Reach};
 
-const OPTIONS: LogOptions =
-    LogOptions { segment_bytes: 512, limit_bytes: 1 << 20, staged_bytes_max: 4096, acknowledge: Acknowledge::Synced };
+const OPTIONS: LogOptions = LogOptions {
+    segment_bytes: 512,
+    segment_bytes_min: 512,
+    limit_bytes: 1 << 20,
+    staged_bytes_max: 4096,
+    acknowledge: Acknowledge::Synced,
+};
 
 /// The first segment: two records and a tombstone in a commit, and a record after it.
 const FIRST: &[(usize, &str)] = &[

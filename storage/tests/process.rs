@@ -19,7 +19,12 @@ const FOLDER: &str = "RINGTAIL_TEST_FOLDER";
 const NOBODY: u32 = 65534;
 
 fn open(dir: &Path) -> Result<(Log, u64), StorageError> {
-    let options = LogOptions { segment_bytes: 64 << 10, limit_bytes: 1 << 20, ..LogOptions::default() };
+    let options = LogOptions {
+        segment_bytes: 64 << 10,
+        segment_bytes_min: 4 << 10,
+        limit_bytes: 1 << 20,
+        ..LogOptions::default()
+    };
     let (log, recovery) = Log::open(dir, options, |_, _| {})?;
     Ok((log, recovery.records))
 }

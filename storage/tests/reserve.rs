@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Subject, options};
+use common::{Subject, options, options_from_smallest};
 use proptest::prelude::*;
 use ringtail_storage::crash::{CrashDisk, seeded};
 use ringtail_storage::{Acknowledge, AppendError, FullCause, LogOptions, Reach, Reserved};
@@ -119,10 +119,12 @@ proptest! {
         segments in 4..12_u64,
         staged_bytes_max in prop_oneof![Just(200_usize), Just(4096)],
         acknowledge in prop_oneof![Just(Acknowledge::Synced), Just(Acknowledge::Written)],
+        of_many_sizes: bool,
         seed: u64,
     ) {
         let limit_bytes = segments * SEGMENT_BYTES;
-        let log_options = LogOptions { limit_bytes, staged_bytes_max, acknowledge, ..options(SEGMENT_BYTES) };
+        let sized = if of_many_sizes { options_from_smallest(SEGMENT_BYTES) } else { options(SEGMENT_BYTES) };
+        let log_options = LogOptions { limit_bytes, staged_bytes_max, acknowledge, ..sized };
         let subject = Subject::new(CrashDisk::new(512, seed), log_options);
         let mut holder = Holder { subject, held: Vec::new(), refused: 0 };
         for step in &steps {

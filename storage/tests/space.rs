@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Subject, options, recover};
+use common::{Subject, options, options_from_smallest, recover};
 use ringtail_storage::crash::{CrashDisk, seeded};
 use ringtail_storage::{CleanProgress, FullCause, LogOptions, Reach, StorageError};
 
@@ -12,14 +12,19 @@ const SEGMENT_BYTES: u64 = 4096;
 /// granted to small logs.
 const SEGMENTS_BESIDE: u64 = 5;
 
-fn assert_bounded(subject: &Subject, when: usize) {
+fn assert_bounded(subject: &Subject, segment_bytes: u64, when: usize) {
     let stats = subject.log.stats();
-    let bound = 3 * stats.live_bytes + SEGMENTS_BESIDE * SEGMENT_BYTES;
+    let bound = 3 * stats.live_bytes + SEGMENTS_BESIDE * segment_bytes;
     assert!(stats.disk_bytes <= bound, "operation {when}: {} bytes for {} live", stats.disk_bytes, stats.live_bytes);
 }
 
-/// Runs `operations` random ones over `keys` keys, cleaning three bytes for each byte appended.
+/// Runs `operations` random ones over `keys` keys, cleaning three bytes for each byte appended, and checks that it stays within
+/// bounds with segments of 4 KiB.
 fn churn(subject: &mut Subject, operations: usize, keys: u64, seed: u64) {
+    churn_within(subject, SEGMENT_BYTES, operations, keys, seed);
+}
+
+fn churn_within(subject: &mut Subject, segment_bytes: u64, operations: usize, keys: u64, seed: u64) {
     let mut choose = seeded(seed);
     let mut cleaned_for = subject.log.stats().appended_bytes;
     for operation in 0..operations {
@@ -35,7 +40,7 @@ fn churn(subject: &mut Subject, operations: usize, keys: u64, seed: u64) {
             assert_ne!(subject.log.clean_slice(budget, &mut subject.keeper).unwrap(), CleanProgress::Full);
             assert!(subject.commit(Reach::Synced));
             subject.work();
-            assert_bounded(subject, operation);
+            assert_bounded(subject, segment_bytes, operation);
         }
     }
 }
@@ -61,6 +66,56 @@ fn a_log_takes_three_times_what_is_live() {
         assert!(recovery.bytes <= 3 * stats.live_bytes + SEGMENTS_BESIDE * SEGMENT_BYTES, "a start reads little more");
         assert_eq!(keeper.values.len(), subject.keeper.values.len());
     }
+}
+
+/// However large a segment may be: a log with little in it has small ones.
+#[test]
+fn segments_go_by_what_is_live() {
+    const LARGEST: u64 = 256 << 10;
+    for (keys, seed) in [(1, 1), (20, 2), (400, 3), (3000, 4)] {
+        let mut subject = Subject::new(CrashDisk::new(512, seed), options_from_smallest(LARGEST));
+        // A sixteenth of the values, of up to 200 bytes, or some times what is appended before a job is carried out.
+        let segment_bytes = (keys * 200 / 16).max(4096);
+        churn_within(&mut subject, segment_bytes, 30_000, keys, seed);
+        let stats = subject.log.stats();
+        assert!(stats.appended_bytes > 40 * segment_bytes);
+        assert!(stats.moved_bytes <= stats.appended_bytes, "{stats:?}");
+        subject.log.sync_now().unwrap();
+        subject.acknowledge();
+        subject.check(&subject.disk.crash(&mut seeded(seed)), options_from_smallest(LARGEST)).unwrap();
+    }
+}
+
+/// A large record, or much that is reserved at a time, is as welcome with small segments as with large ones.
+#[test]
+fn a_larger_segment_is_made_for_what_needs_it() {
+    const LARGEST: u64 = 64 << 10;
+    let mut subject = Subject::new(CrashDisk::new(512, 9), options_from_smallest(LARGEST));
+    let max = subject.log.body_bytes_max();
+    let before = subject.log.stats().disk_bytes;
+    subject.work();
+    subject.set(1, max - 4).unwrap();
+    assert!(subject.log.stats().disk_bytes > before + LARGEST - 512);
+    let reserved = subject.log.reserve(max).unwrap();
+    subject.set_reserved(reserved, 2, max - 4).unwrap();
+    assert_eq!(subject.log.full(), None);
+    for key in 3..200 {
+        subject.set(key, 100).unwrap();
+        tend(&mut subject, 1000);
+    }
+    assert!(subject.log.stats().moved_bytes == 0 && subject.keeper.values.len() == 199);
+    // Without room on the disk the large one is refused, and small ones are taken as soon as it is tried again.
+    subject.disk.set_room_bytes(LARGEST / 4);
+    while subject.set(1, max - 4).is_ok() {
+        tend(&mut subject, 0);
+    }
+    assert_eq!(subject.log.full(), Some(FullCause::Disk));
+    subject.log.retry_room();
+    subject.work();
+    subject.set(3, 100).unwrap();
+    subject.log.sync_now().unwrap();
+    subject.acknowledge();
+    subject.check(&subject.disk.crash(&mut seeded(9)), options_from_smallest(LARGEST)).unwrap();
 }
 
 /// Records that stay for ever do not keep the dead ones behind them.
@@ -172,14 +227,22 @@ fn places_that_are_gone_are_gone() {
 fn a_full_log_finds_what_is_dead_behind_what_lives() {
     let limited = LogOptions { limit_bytes: 10 * SEGMENT_BYTES, ..options(SEGMENT_BYTES) };
     let unlimited = options(SEGMENT_BYTES);
+    let sizes = LogOptions { segment_bytes: 4 * SEGMENT_BYTES, ..unlimited };
+    let sizes_limited = LogOptions { limit_bytes: 16 * SEGMENT_BYTES, ..sizes };
     for (log_options, full_by, lasting) in [
         (limited, FullCause::Limit, 10),
         (limited, FullCause::Limit, 30),
         (limited, FullCause::Limit, 90),
         (unlimited, FullCause::Disk, 10),
+        (sizes_limited, FullCause::Limit, 10),
+        (sizes_limited, FullCause::Limit, 30),
+        (sizes_limited, FullCause::Limit, 90),
+        (sizes, FullCause::Disk, 10),
+        (sizes, FullCause::Disk, 90),
     ] {
         let mut subject = Subject::new(CrashDisk::new(512, lasting), log_options);
-        subject.disk.set_room_bytes(9 * SEGMENT_BYTES);
+        let limit = if full_by == FullCause::Limit { log_options.limit_bytes } else { 10 * SEGMENT_BYTES };
+        subject.disk.set_room_bytes(limit - SEGMENT_BYTES);
         for key in 1_000_000..1_000_000 + lasting {
             subject.set(key, 100).unwrap();
         }
@@ -202,6 +265,7 @@ fn a_full_log_finds_what_is_dead_behind_what_lives() {
             turns += 1;
             assert!(turns < 1000, "{full_by:?}, {lasting}: still full, {:?}", subject.log.stats());
             tend(&mut subject, 1000);
+            subject.log.retry_room();
         }
         subject.set(1, 100).unwrap();
         assert_eq!(subject.keeper.values.len() as u64, lasting + 1);

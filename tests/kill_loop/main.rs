@@ -57,7 +57,6 @@ fn start(folder: &Path, shards: usize) -> Broker {
         .keep_in(folder)
         .set("mqtt.queue_messages_max", 10_000_000)
         .set("mqtt.queue_bytes_max", 1_u64 << 30)
-        .set("storage.segment_bytes", 1 << 20)
         .start()
 }
 

@@ -23,8 +23,7 @@ impl Place {
     fn start_again(&mut self) {
         let setup = Broker::with(self.shards);
         self.broker = Some(match &self.folder {
-            // Small segments start fast, and are soon old enough to be cleaned.
-            Some(folder) => setup.keep_in(folder.path()).set("storage.segment_bytes", 1 << 20).start(),
+            Some(folder) => setup.keep_in(folder.path()).start(),
             None => setup.start(),
         });
     }

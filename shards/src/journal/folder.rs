@@ -468,9 +468,11 @@ pub(super) fn open_log(
     Ok((log, state, restored, key_max, recovery))
 }
 
-/// What waits for a commit waits in memory, so that a commit is one write: at most half of a segment is reserved at a time.
+/// What waits for a commit waits in memory, so that a commit is one write: at most half of the largest segment is reserved at a
+/// time.
 fn log_options(storage: &Storage) -> LogOptions {
     let acknowledge = if storage.sync == Sync::Always { Acknowledge::Synced } else { Acknowledge::Written };
     let Storage { segment_bytes, limit_bytes, .. } = *storage;
-    LogOptions { segment_bytes, limit_bytes, acknowledge, staged_bytes_max: segment_bytes as usize }
+    let segment_bytes_min = LogOptions::default().segment_bytes_min.min(segment_bytes);
+    LogOptions { segment_bytes, segment_bytes_min, limit_bytes, acknowledge, staged_bytes_max: segment_bytes as usize }
 }

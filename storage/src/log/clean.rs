@@ -99,12 +99,12 @@ impl<B: Backing> Log<B> {
         if self.ledger.live_bytes_of(front.header.id) == 0 {
             return true;
         }
-        let (segment_bytes, live) = (self.options.segment_bytes, self.ledger.live_bytes());
+        let (segment_bytes, live) = (self.sizes.bytes, self.ledger.live_bytes());
         match self.full {
             // What ends the life of records takes the room that cleaning needs as well: there is no time to lose.
             Some(_) => self.dead_bytes() > segment_bytes / 4,
             None => {
-                let used = (self.sealed.len() as u64 + 1) * segment_bytes;
+                let used = self.sealed_bytes + self.active.header.len;
                 used > (live * USED_PER_LIVE_TENTHS / 10).max(live + SEGMENTS_GRANTED * segment_bytes)
             }
         }
@@ -128,9 +128,11 @@ impl<B: Backing> Log<B> {
     /// Whether the oldest segment, of which `live` bytes are live, can be moved to its end. Begun and not finished, it would
     /// take the room of a full log and give none.
     fn can_move(&mut self, live: u64) -> bool {
-        self.full.is_none()
-            || self.has_room_beside(live as usize + MARK_BYTES)
-            || self.ready_spare(Purpose::Move).is_ok()
+        let need = live as usize + MARK_BYTES;
+        if self.full.is_none() || self.active_room() >= need + self.reserved_bytes {
+            return true;
+        }
+        self.fit_whole(need, Purpose::Move).is_ok() && (self.has_spare() || self.ready_spare(Purpose::Move).is_ok())
     }
 
     /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. What it moves goes
@@ -253,7 +255,8 @@ impl<B: Backing> Log<B> {
         if let Some(front) = self.sealed.pop_front() {
             self.ledger.drop_segment(front.header.id);
             self.stage_mark(Role::Commit, Offset::default(), self.front_id(), 0);
-            self.retired.push_back((self.tail(), front.header.id));
+            self.sealed_bytes -= front.header.len;
+            self.retire(front.header);
         }
         if let Some(front) = self.sealed.front() {
             front.file.read_ahead(0, AHEAD_BYTES.into());

@@ -347,11 +347,12 @@ impl<B: Backing> Log<B> {
             Acknowledge::Written => self.written.max(self.synced),
         };
         self.durable = self.durable.max(Durable::mint(reached));
-        while let Some((place, id)) = self.retired.front().copied()
-            && place <= self.synced
+        while let Some(retired) = self.retired.front()
+            && retired.after <= self.synced
         {
+            let (id, bytes) = (retired.id, retired.bytes);
             self.retired.pop_front();
-            self.remove_unused(id);
+            self.remove_unused(id, bytes);
         }
     }
 

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Log, Purpose, Segment, roll::Spare, roll::cause_of};
+use super::{Log, Purpose, Retired, Segment, roll::Spare, roll::cause_of};
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::{segment_name, unfinished_name};
-use crate::error::{FullCause, StorageError};
+use crate::error::StorageError;
 use crate::format::SegmentHeader;
 use crate::options::Acknowledge;
 
@@ -19,7 +19,7 @@ pub struct Job<B: Backing>(Work<B>);
 #[derive(Debug)]
 enum Work<B: Backing> {
     Make { backing: B, header: SegmentHeader },
-    Remove { backing: B, name: String },
+    Remove { backing: B, name: String, bytes: u64 },
     Sync { id: u32, file: Arc<B::File> },
 }
 
@@ -31,26 +31,26 @@ pub struct Finished<B: Backing>(Outcome<B>);
 #[derive(Debug)]
 enum Outcome<B: Backing> {
     Made { header: SegmentHeader, file: Result<B::File, StorageError> },
-    Removed(Result<(), StorageError>),
+    Removed { bytes: u64, outcome: Result<(), StorageError> },
     Synced { id: u32, outcome: io::Result<()> },
 }
 
 impl<B: Backing> Job<B> {
-    /// A job that removes a file of the log's folder.
-    pub(super) fn remove(backing: &B, name: String) -> Job<B> {
-        Job(Work::Remove { backing: backing.clone(), name })
+    /// A job that removes a file of the log's folder, which counts for so many bytes.
+    pub(super) fn remove(backing: &B, name: String, bytes: u64) -> Job<B> {
+        Job(Work::Remove { backing: backing.clone(), name, bytes })
     }
 
     /// Does the work and waits for it.
     pub fn run(self) -> Finished<B> {
         match self.0 {
             Work::Make { backing, header } => Finished(Outcome::Made { header, file: make_segment(&backing, header) }),
-            Work::Remove { backing, name } => {
+            Work::Remove { backing, name, bytes } => {
                 let removed = match backing.remove(&name) {
                     Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
                     outcome => outcome.map_err(|e| StorageError::io(&backing.path(&name), "remove", e)),
                 };
-                Finished(Outcome::Removed(removed))
+                Finished(Outcome::Removed { bytes, outcome: removed })
             }
             Work::Sync { id, file } => Finished(Outcome::Synced { id, outcome: file.sync() }),
         }
@@ -105,8 +105,8 @@ impl<B: Backing> Log<B> {
     pub fn finish_job(&mut self, finished: Finished<B>) -> Result<(), StorageError> {
         match finished.0 {
             Outcome::Made { header, file } => self.take_made(header, file),
-            Outcome::Removed(outcome) => {
-                self.files = self.files.saturating_sub(1);
+            Outcome::Removed { bytes, outcome } => {
+                self.disk_bytes = self.disk_bytes.saturating_sub(bytes);
                 self.retry_room();
                 outcome
             }
@@ -120,18 +120,15 @@ impl<B: Backing> Log<B> {
 
     fn make_job(&mut self) -> Option<Job<B>> {
         let Spare::Wanted = self.spare else { return None };
-        if self.files >= self.segments_max(Purpose::Grow) {
-            self.refuse(FullCause::Limit);
-            return None;
-        }
-        match self.next_header() {
+        self.sizes.forget();
+        self.settle_size();
+        match self.next_header(self.sizes.bytes, Purpose::Grow) {
             Ok(header) => {
-                self.files += 1;
                 self.spare = Spare::Making(header.id);
                 Some(Job(Work::Make { backing: self.backing.clone(), header }))
             }
-            Err(_) => {
-                self.refuse(FullCause::Segment);
+            Err(cause) => {
+                self.refuse(cause);
                 None
             }
         }
@@ -148,11 +145,11 @@ impl<B: Backing> Log<B> {
             }
             Ok(_) => {
                 // An append could not wait for it and went on in a later one.
-                self.remove_unused(header.id);
+                self.remove_unused(header.id, header.len);
                 Ok(())
             }
             Err(e) => {
-                self.files = self.files.saturating_sub(1);
+                self.disk_bytes = self.disk_bytes.saturating_sub(header.len);
                 if expected {
                     self.refuse(cause_of(&e));
                 }
@@ -178,7 +175,12 @@ impl<B: Backing> Log<B> {
     }
 
     /// Has the file of a segment removed that nothing was written to or that is no longer needed.
-    pub(super) fn remove_unused(&mut self, id: u32) {
-        self.jobs.push_back(Job::remove(&self.backing, segment_name(id)));
+    pub(super) fn remove_unused(&mut self, id: u32, bytes: u64) {
+        self.jobs.push_back(Job::remove(&self.backing, segment_name(id), bytes));
+    }
+
+    /// Has the file of a segment removed when all that was appended so far is on disk.
+    pub(super) fn retire(&mut self, segment: SegmentHeader) {
+        self.retired.push_back(Retired { after: self.tail(), id: segment.id, bytes: segment.len });
     }
 }

@@ -17,6 +17,7 @@ mod open;
 mod reserve;
 mod rewrite;
 mod roll;
+mod size;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -40,6 +41,7 @@ use crate::reader::Record;
 use clean::Cleaner;
 use commit::InFlight;
 use roll::Spare;
+use size::Sizes;
 
 /// A segment and its file.
 #[derive(Debug)]
@@ -58,6 +60,15 @@ impl<F> Segment<F> {
     fn end(&self) -> Offset {
         Offset::new(self.header.id, self.limit)
     }
+}
+
+/// A segment that is no longer needed.
+#[derive(Debug)]
+struct Retired {
+    /// It may be removed when the log is on disk up to here.
+    after: Offset,
+    id: u32,
+    bytes: u64,
 }
 
 /// A record that was appended.
@@ -124,13 +135,15 @@ pub struct Log<B: Backing = Disk> {
     ledger: Ledger,
 
     sealed: VecDeque<Segment<B::File>>,
+    /// Bytes of the sealed segments' files.
+    sealed_bytes: u64,
     spare: Spare<B::File>,
+    sizes: Sizes,
     next_id: u32,
-    /// Segments that are no longer needed, each to be removed when the log is on disk up to the place.
-    retired: VecDeque<(Offset, u32)>,
+    retired: VecDeque<Retired>,
     jobs: VecDeque<Job<B>>,
-    /// Files of segments that exist or are being made or removed.
-    files: usize,
+    /// Bytes of all segments' files that exist or are being made or removed.
+    disk_bytes: u64,
 
     written: Offset,
     synced: Offset,
@@ -272,16 +285,16 @@ impl<B: Backing> Log<B> {
         !self.beyond_repair
     }
 
-    /// Bytes of the largest body that a record can have: a record takes at most half of a segment.
+    /// Bytes of the largest body that a record can have: a record takes at most half of the largest segment.
     pub fn body_bytes_max(&self) -> usize {
-        roll::body_bytes_max(self.options.segment_bytes)
+        size::body_bytes_max(self.options.segment_bytes)
     }
 
     /// What the log holds and has done.
     pub fn stats(&self) -> LogStats {
         LogStats {
             segments: self.sealed.len() + 1,
-            disk_bytes: self.files as u64 * self.options.segment_bytes,
+            disk_bytes: self.disk_bytes,
             staged_bytes: self.stage.len(),
             reserved_bytes: self.reserved_bytes,
             live_bytes: self.ledger.live_bytes(),

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::job::{self, Job};
-use super::roll::{self, Spare};
+use super::roll::Spare;
+use super::size::{self, Sizes};
 use super::{Cleaner, Log, LogStats, Segment};
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::{Survey, segment_name};
@@ -39,7 +40,8 @@ impl Log<Disk> {
 /// The files of segments that are not part of the log.
 struct Rest<F> {
     spare: Option<(SegmentHeader, F)>,
-    void: Vec<String>,
+    /// Names and bytes.
+    void: Vec<(String, u64)>,
 }
 
 impl<B: Backing> Log<B> {
@@ -84,13 +86,14 @@ impl<B: Backing> Log<B> {
         window: &mut Window,
     ) -> Result<Log<B>, StorageError> {
         // What was written with larger segments must find room when it is moved.
-        let segment_bytes = options.segment_bytes.max(roll::segment_bytes_for(replayed.largest));
+        let segment_bytes = options.segment_bytes.max(size::segment_bytes_for(replayed.largest as usize));
         let options = LogOptions { segment_bytes, ..options };
         options.check()?;
         let highest_id = survey.highest_id();
         let mut sealed = take_links(&mut survey, &replayed);
         sync_recovered(&backing, &sealed, &replayed)?;
-        let rest = sort_rest(&backing, survey, replayed.end.segment(), options.segment_bytes, window)?;
+        let rest = sort_rest(&backing, survey, replayed.end.segment(), &options, window)?;
+        let sizes = Sizes::of(&options, ledger.live_bytes(), rest.spare.as_ref().map(|(header, _)| header.len));
         let (active, spare, fresh) = match (replayed.ending, sealed.pop_back()) {
             (Ending::Open, Some(mut last)) => {
                 last.limit = last.header.len as u32;
@@ -100,11 +103,13 @@ impl<B: Backing> Log<B> {
             (_, last) => {
                 sealed.extend(last);
                 let log_id = sealed.back().map(|segment| segment.header.log_id);
-                (begin_segment(&backing, &options, rest.spare, log_id, highest_id + 1)?, None, true)
+                (begin_segment(&backing, sizes.bytes, rest.spare, log_id, highest_id + 1)?, None, true)
             }
         };
         let next_id = highest_id.max(active.header.id) + 1;
-        let files = sealed.len() + 1 + usize::from(spare.is_some()) + rest.void.len();
+        let sealed_bytes = sealed.iter().map(|segment| segment.header.len).sum();
+        let beside: u64 = rest.void.iter().map(|(_, bytes)| bytes).sum();
+        let disk_bytes = sealed_bytes + active.header.len + spare.as_ref().map_or(0, |(header, _)| header.len) + beside;
         let mut log = Log {
             room: 0,
             reserved_bytes: 0,
@@ -115,11 +120,13 @@ impl<B: Backing> Log<B> {
             active,
             ledger,
             sealed,
+            sealed_bytes,
+            sizes,
             spare: spare.map_or(Spare::Wanted, |(header, file)| Spare::Ready(Segment::new(header, file))),
             next_id,
             retired: VecDeque::new(),
             jobs: VecDeque::new(),
-            files,
+            disk_bytes,
             written: replayed.end,
             synced: replayed.end,
             durable: Durable::mint(replayed.end),
@@ -137,7 +144,7 @@ impl<B: Backing> Log<B> {
             dir: Arc::from(backing.path("")),
             backing,
         };
-        log.jobs.extend(rest.void.into_iter().map(|name| Job::remove(&log.backing, name)));
+        log.jobs.extend(rest.void.into_iter().map(|(name, bytes)| Job::remove(&log.backing, name, bytes)));
         log.count_empty_segments();
         if fresh {
             log.stage_mark(Role::Open, replayed.end, log.front_id(), 0);
@@ -186,15 +193,18 @@ fn sort_rest<B: Backing>(
     backing: &B,
     survey: Survey<B::File>,
     newest: u32,
-    segment_bytes: u64,
+    options: &LogOptions,
     window: &mut Window,
 ) -> Result<Rest<B::File>, StorageError> {
-    let mut rest = Rest { spare: None, void: survey.unfinished };
+    // How much of an unfinished one is there is not known.
+    let unfinished = survey.unfinished.into_iter().map(|name| (name, options.segment_bytes));
+    let mut rest = Rest { spare: None, void: unfinished.collect() };
+    let usable = options.segment_bytes_min..=options.segment_bytes;
     // A segment must have a higher number than every one that was ever begun, so only the last can be used, and only after
     // `newest`.
     let last = survey.segments.keys().next_back().copied().filter(|last| *last > newest);
     for (id, surveyed) in survey.segments {
-        let fits = Some(id) == last && surveyed.opening.is_none() && surveyed.header.len == segment_bytes;
+        let fits = Some(id) == last && surveyed.opening.is_none() && usable.contains(&surveyed.header.len);
         let blank = fits && {
             let blank = reader::is_blank(&surveyed.file, SEGMENT_HEADER_BYTES, window);
             blank.map_err(|e| StorageError::io(&backing.path(&segment_name(id)), "read", e))?
@@ -202,7 +212,7 @@ fn sort_rest<B: Backing>(
         if blank {
             rest.spare = Some((surveyed.header, surveyed.file));
         } else {
-            rest.void.push(segment_name(id));
+            rest.void.push((segment_name(id), surveyed.header.len));
         }
     }
     Ok(rest)
@@ -211,7 +221,7 @@ fn sort_rest<B: Backing>(
 /// A segment to begin with: the one made ahead, or a new one.
 fn begin_segment<B: Backing>(
     backing: &B,
-    options: &LogOptions,
+    bytes: u64,
     spare: Option<(SegmentHeader, B::File)>,
     log_id: Option<[u8; 16]>,
     id: u32,
@@ -224,7 +234,7 @@ fn begin_segment<B: Backing>(
         Some(log_id) => log_id,
         None => entropy()?,
     };
-    let header = SegmentHeader { id, len: options.segment_bytes, log_id, salt: job::salt(&entropy()?) };
+    let header = SegmentHeader { id, len: bytes, log_id, salt: job::salt(&entropy()?) };
     let file = job::make_segment(backing, header)?;
     Ok(Segment::new(header, file))
 }

@@ -1,9 +1,7 @@
 //! Room for records that their owner holds back: what is acknowledged before the next commit need never be written, but when
 //! a message is taken it must be known that it will fit.
 
-use std::sync::Arc;
-
-use super::{Appended, Log, Purpose, body_bytes, roll};
+use super::{Appended, Log, Purpose, body_bytes, size};
 use crate::backing::Backing;
 use crate::error::{AppendError, FullCause};
 use crate::format::{self, Kind};
@@ -26,16 +24,18 @@ impl<B: Backing> Log<B> {
     /// Makes a system call only when the next segment was not made ahead in time.
     ///
     /// # Errors
-    /// As [`Log::append`], and [`FullCause::Reserved`] when half of a segment does not hold all that is reserved.
+    /// As [`Log::append`], and [`FullCause::Reserved`] when half of the largest segment does not hold all that is reserved.
     #[inline]
     pub fn reserve(&mut self, body_bytes: usize) -> Result<Reserved, AppendError> {
         self.demand(body_bytes, Purpose::Grow)?;
         let bytes = format::record_bytes(body_bytes);
-        if self.reserved_bytes + bytes > roll::half_of(self.options.segment_bytes) {
-            return Err(AppendError::Full { dir: Arc::clone(&self.dir), cause: FullCause::Reserved });
+        if self.reserved_bytes + bytes > size::half_of(self.options.segment_bytes) {
+            return Err(self.full_error(FullCause::Reserved));
         }
+        self.fit_half(self.reserved_bytes + bytes, Purpose::Grow)?;
         self.keep_room(bytes, Purpose::Grow)?;
         self.reserved_bytes += bytes;
+        self.sizes.note_reserved(self.reserved_bytes);
         self.refresh_room();
         Ok(Reserved { bytes: bytes as u32 })
     }

@@ -150,7 +150,7 @@ impl<B: Backing> Log<B> {
         opening.map_err(|e| StorageError::io(&self.dir, "rewrite what was not on disk in", e))?;
         for segment in doubtful.iter().filter(|segment| segment.header.id != previous.segment()) {
             self.ledger.drop_segment(segment.header.id);
-            self.retired.push_back((self.tail(), segment.header.id));
+            self.retire(segment.header);
         }
         self.note_all_synced();
         Ok(self.durable)
@@ -232,6 +232,7 @@ impl<B: Backing> Log<B> {
             partial.synced = true;
             self.sealed.push_back(partial);
         }
+        self.sealed_bytes = self.sealed.iter().map(|segment| segment.header.len).sum();
         Ok(previous)
     }
 

@@ -10,12 +10,11 @@
 
 use std::sync::Arc;
 
+use super::size::half_of;
 use super::{Log, Purpose, Segment, job};
 use crate::backing::{Backing, SegmentFile};
 use crate::error::{AppendError, FullCause, StorageError};
-use crate::format::{
-    self, MARK_BYTES, RECORD_HEADER_BYTES, Role, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader,
-};
+use crate::format::{MARK_BYTES, Role, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::position::Offset;
 
 /// The segment that comes after the active one.
@@ -31,30 +30,13 @@ pub(super) enum Spare<F> {
     Refused,
 }
 
-/// Half of what a segment holds beside its header, its opening mark and its seal: what one record may take, what all reserved
-/// ones may, and what growth leaves for the rest.
-pub(super) fn half_of(segment_bytes: u64) -> usize {
-    let left = segment_bytes as usize - SEGMENT_HEADER_BYTES as usize - 2 * MARK_BYTES;
-    left / 2 / format::ALIGN * format::ALIGN
-}
-
-/// Bytes of the smallest segment half of which holds a record of `record` bytes.
-pub(super) fn segment_bytes_for(record: u32) -> u64 {
-    let bytes = u64::from(SEGMENT_HEADER_BYTES) + 2 * (MARK_BYTES as u64 + u64::from(record));
-    bytes.min(SEGMENT_BYTES_MAX)
-}
-
-/// Bytes of the largest body.
-pub(super) fn body_bytes_max(segment_bytes: u64) -> usize {
-    half_of(segment_bytes) - RECORD_HEADER_BYTES
-}
-
 impl<B: Backing> Log<B> {
     /// Sees to it that a record of `need` bytes, of which `len` are its body's, can be staged.
     #[cold]
     pub(super) fn make_room(&mut self, need: usize, len: usize, purpose: Purpose) -> Result<(), AppendError> {
         self.demand(len, purpose)?;
         if need > self.active_room() {
+            self.fit_half(need, purpose)?;
             self.roll(purpose)?;
         } else if self.stage.len() + need > self.options.staged_bytes_max {
             self.spill().map_err(|_| AppendError::Stopped { dir: Arc::clone(&self.dir) })?;
@@ -82,7 +64,7 @@ impl<B: Backing> Log<B> {
     /// growth also for what frees room.
     pub(super) fn keep_room(&mut self, taken: usize, purpose: Purpose) -> Result<(), AppendError> {
         let kept = match purpose {
-            Purpose::Grow => half_of(self.options.segment_bytes),
+            Purpose::Grow => half_of(self.sizes.bytes),
             Purpose::Free => self.room_of_cleaning(),
             Purpose::Keep | Purpose::Move => 0,
         };
@@ -121,7 +103,7 @@ impl<B: Backing> Log<B> {
             _ if self.stopped || self.full.is_some() => 0,
             Spare::Ready(_) => staged.min(self.active_room()),
             _ => {
-                let kept = half_of(self.options.segment_bytes) + self.reserved_bytes;
+                let kept = half_of(self.sizes.bytes) + self.reserved_bytes;
                 staged.min(self.active_room().saturating_sub(kept))
             }
         };
@@ -147,13 +129,14 @@ impl<B: Backing> Log<B> {
         let next = self.next_segment(purpose)?;
         self.stage_mark(Role::Seal, Offset::default(), self.front_id(), next.header.id);
         if self.spill().is_err() {
-            self.remove_unused(next.header.id);
+            self.remove_unused(next.header.id, next.header.len);
             return Err(AppendError::Stopped { dir: Arc::clone(&self.dir) });
         }
         let end = self.tail();
         let first = self.front_id();
         let mut sealed = self.begin(next, end, first);
         sealed.limit = end.byte();
+        self.sealed_bytes += sealed.header.len;
         self.sealed.push_back(sealed);
         Ok(())
     }
@@ -174,55 +157,65 @@ impl<B: Backing> Log<B> {
         match std::mem::replace(&mut self.spare, Spare::Wanted) {
             Spare::Ready(next) => Ok(next),
             Spare::Refused if purpose != Purpose::Move => Err(self.refuse(self.full.unwrap_or(FullCause::Segment))),
-            Spare::Refused | Spare::Wanted | Spare::Making(_) => {
-                if self.files >= self.segments_max(purpose) {
-                    return Err(self.refuse(FullCause::Limit));
+            missing => {
+                if !matches!(missing, Spare::Refused) {
+                    self.sizes.hasten();
                 }
-                let header = self.next_header().map_err(|_| self.refuse(FullCause::Segment))?;
-                self.files += 1;
-                match job::make_segment(&self.backing, header) {
-                    Ok(file) => {
-                        self.note_room();
-                        Ok(Segment::new(header, file))
-                    }
-                    Err(e) => {
-                        self.files -= 1;
-                        Err(self.refuse(cause_of(&e)))
-                    }
-                }
+                self.settle_size();
+                let made = self.make_segment(self.sizes.bytes, purpose).map_err(|cause| self.refuse(cause))?;
+                self.note_room();
+                Ok(made)
             }
         }
     }
 
-    /// A header for a segment of a number that was never used before.
-    pub(super) fn next_header(&mut self) -> Result<SegmentHeader, StorageError> {
-        let entropy = self.backing.entropy().map_err(|e| StorageError::io(&self.dir, "choose a salt for", e))?;
-        let id = self.next_id;
-        self.next_id += 1;
-        Ok(SegmentHeader {
-            id,
-            len: self.options.segment_bytes,
-            log_id: self.active.header.log_id,
-            salt: job::salt(&entropy),
-        })
+    /// Makes a segment of `bytes` and waits for it.
+    pub(super) fn make_segment(&mut self, bytes: u64, purpose: Purpose) -> Result<Segment<B::File>, FullCause> {
+        let header = self.next_header(bytes, purpose)?;
+        match job::make_segment(&self.backing, header) {
+            Ok(file) => Ok(Segment::new(header, file)),
+            Err(e) => {
+                self.disk_bytes -= bytes;
+                Err(cause_of(&e))
+            }
+        }
     }
 
-    /// Segments that there may be for this purpose.
-    pub(super) fn segments_max(&self, purpose: Purpose) -> usize {
-        self.options.segments_max() - usize::from(purpose != Purpose::Move)
+    /// A header for a segment of `bytes`, for which there is room under the limit, with a number that was never used before.
+    /// The segment counts from here on.
+    pub(super) fn next_header(&mut self, bytes: u64, purpose: Purpose) -> Result<SegmentHeader, FullCause> {
+        if self.disk_bytes + bytes > self.limit_bytes(purpose) {
+            return Err(FullCause::Limit);
+        }
+        let entropy = self.backing.entropy().map_err(|_| FullCause::Segment)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.disk_bytes += bytes;
+        Ok(SegmentHeader { id, len: bytes, log_id: self.active.header.log_id, salt: job::salt(&entropy) })
+    }
+
+    /// Bytes that all segments may take for this purpose.
+    fn limit_bytes(&self, purpose: Purpose) -> u64 {
+        let for_moving = if purpose == Purpose::Move { 0 } else { self.options.segment_bytes };
+        self.options.limit_bytes - for_moving
     }
 
     /// There is a segment ahead: new records are taken again, unless it is the one that is for moving alone.
     pub(super) fn note_room(&mut self) {
-        if self.files <= self.segments_max(Purpose::Grow) {
+        if self.disk_bytes <= self.limit_bytes(Purpose::Grow) {
             self.full = None;
         }
     }
 
     pub(super) fn refuse(&mut self, cause: FullCause) -> AppendError {
         self.spare = Spare::Refused;
+        self.sizes.ask_less();
         self.full = Some(cause);
         self.refresh_room();
+        self.full_error(cause)
+    }
+
+    pub(super) fn full_error(&self, cause: FullCause) -> AppendError {
         AppendError::Full { dir: Arc::clone(&self.dir), cause }
     }
 

@@ -110,10 +110,16 @@ pub struct Subject {
 pub fn options(segment_bytes: u64) -> LogOptions {
     LogOptions {
         segment_bytes,
+        segment_bytes_min: segment_bytes,
         limit_bytes: segment_bytes * 1000,
         staged_bytes_max: 4096,
         acknowledge: Acknowledge::Synced,
     }
+}
+
+/// The same, with segments from the smallest that there can be.
+pub fn options_from_smallest(segment_bytes: u64) -> LogOptions {
+    LogOptions { segment_bytes_min: 512, ..options(segment_bytes) }
 }
 
 pub fn recover(disk: &CrashDisk, options: LogOptions) -> Result<(Log<CrashDisk>, Keeper, Recovery), StorageError> {
