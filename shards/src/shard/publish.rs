@@ -30,7 +30,9 @@ impl Core {
         if self.shards > 1 {
             routed |= self.forward(message, hash, retention, origin.map(|o| o.publisher));
         }
-        routed |= self.publish_to_groups(message, hash, origin);
+        if self.remote.has_groups() {
+            routed |= self.publish_to_groups(message, hash, origin);
+        }
         if let Some(retention) = retention {
             self.retain(message, retention, origin.map(|o| o.publisher));
         }
