@@ -56,7 +56,7 @@ pub const PACKET_BYTES_MAX: usize = 1 + 4 + REMAINING_LENGTH_MAX;
 ///
 /// # Errors
 /// A [`DecodeError`] for everything that the version does not allow; its reason code says how to answer.
-#[inline]
+#[inline(always)] // a packet that is returned from out of line is copied, which costs more than to decode it
 pub fn decode(bytes: &[u8], version: ProtocolVersion) -> Result<Packet<'_>, DecodeError> {
     if let Some(packet) = ack::decode_short(bytes) {
         return Ok(packet);

@@ -214,6 +214,17 @@ impl<'a> PublishProperties<'a> {
     #[inline]
     pub fn forwarded_raw(&self) -> Option<&'a [u8]> {
         let section = self.user_properties.0;
+        let has_fields = self.payload_format_indicator.is_some()
+            || self.content_type.is_some()
+            || self.response_topic.is_some()
+            || self.correlation_data.is_some();
+        let is_whole = if section.is_empty() { !has_fields } else { self.are_all_in(section) };
+        is_whole.then_some(section)
+    }
+
+    /// True when a section that is not empty holds the forwarded properties and nothing else.
+    #[inline(never)] // so that its caller stays small enough to be inlined
+    fn are_all_in(&self, section: &[u8]) -> bool {
         let mut singles = 0;
         for property in RawProperties::new(section) {
             // The fields are public, so they decide, not the section that some of them were read from.
@@ -226,7 +237,7 @@ impl<'a> PublishProperties<'a> {
                 _ => false,
             };
             if !field {
-                return None;
+                return false;
             }
             singles += 1;
         }
@@ -236,7 +247,7 @@ impl<'a> PublishProperties<'a> {
             self.response_topic.is_some(),
             self.correlation_data.is_some(),
         ];
-        (singles == fields.into_iter().filter(|is_there| *is_there).count()).then_some(section)
+        singles == fields.into_iter().filter(|is_there| *is_there).count()
     }
 
     fn forwarded_single(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {

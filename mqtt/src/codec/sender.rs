@@ -1,8 +1,20 @@
 //! The rules that depend on who sends a packet.
 
 use super::error::DecodeError;
-use crate::packet::{Packet, PacketType, ReasonPacket};
+use crate::packet::{Packet, PacketType, Publish, ReasonPacket};
 use crate::reason::ReasonCode;
+
+impl Publish<'_> {
+    /// As [`Packet::check_from_client`].
+    ///
+    /// # Errors
+    /// [`DecodeError::WrongSender`].
+    #[inline]
+    pub fn check_from_client(&self) -> Result<(), DecodeError> {
+        // Only a Server says which subscriptions a message is for.
+        if self.properties.subscription_identifiers.is_empty() { Ok(()) } else { Err(DecodeError::WrongSender) }
+    }
+}
 
 impl Packet<'_> {
     /// The packet's type.
@@ -34,14 +46,12 @@ impl Packet<'_> {
     #[inline]
     pub fn check_from_client(&self) -> Result<(), DecodeError> {
         match self {
-            Self::Publish(publish) if publish.properties.subscription_identifiers.is_empty() => Ok(()),
+            Self::Publish(publish) => publish.check_from_client(),
             Self::PubAck(_) | Self::PubRec(_) | Self::PubRel(_) | Self::PubComp(_) => Ok(()),
             Self::Connect(_) | Self::Subscribe(_) | Self::Unsubscribe(_) | Self::PingReq => Ok(()),
             Self::Disconnect(disconnect) => check_reason(disconnect, is_client_disconnect),
             Self::Auth(auth) => check_reason(auth, |reason| reason != ReasonCode::Success),
-            Self::Publish(_) | Self::ConnAck(_) | Self::SubAck(_) | Self::UnsubAck(_) | Self::PingResp => {
-                Err(DecodeError::WrongSender)
-            }
+            Self::ConnAck(_) | Self::SubAck(_) | Self::UnsubAck(_) | Self::PingResp => Err(DecodeError::WrongSender),
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::packet::{PacketId, QoS};
 use crate::qos::{Received, Receiving};
 use crate::reason::ReasonCode;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Identifies a PUBLISH whose acknowledgement comes later; see [`super::Session::accept_later`]. It means something to
@@ -74,11 +75,13 @@ impl Ledger {
     }
 
     fn find(&self, packet_id: PacketId) -> Result<usize, usize> {
-        // Identifiers usually come in order, so the newest is the last.
-        match self.held.back() {
-            None => Err(0),
-            Some(last) if last.packet_id < packet_id => Err(self.held.len()),
-            Some(_) => self.held.binary_search_by_key(&packet_id, |held| held.packet_id),
+        // Identifiers usually come in order, and PUBRELs too: the newest is the last, the next to go is the first.
+        let (Some(first), Some(last)) = (self.held.front(), self.held.back()) else { return Err(0) };
+        match packet_id.cmp(&last.packet_id) {
+            Ordering::Greater => Err(self.held.len()),
+            Ordering::Equal => Ok(self.held.len() - 1),
+            Ordering::Less if first.packet_id == packet_id => Ok(0),
+            Ordering::Less => self.held.binary_search_by_key(&packet_id, |held| held.packet_id),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::reason::ReasonCode;
 use crate::time::Millis;
 use crate::topic::validate_topic_name;
 use std::borrow::Cow;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 
 /// An application message that a client published.
@@ -36,15 +37,21 @@ enum TopicName<'p> {
     Aliased(Rc<str>),
 }
 
+impl TopicName<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Received(topic_name) => topic_name,
+            Self::Aliased(topic_name) => topic_name,
+        }
+    }
+}
+
 impl Inbound<'_> {
     /// The message, with its alias resolved.
     #[must_use]
     pub fn message(&self) -> MessageRef<'_> {
         MessageRef {
-            topic_name: match &self.topic_name {
-                TopicName::Received(topic_name) => topic_name,
-                TopicName::Aliased(topic_name) => topic_name,
-            },
+            topic_name: self.topic_name.as_str(),
             properties: &self.properties,
             payload: self.payload,
             qos: self.qos,
@@ -62,64 +69,64 @@ impl Session {
         now: Millis,
         out: &mut Outbox,
     ) -> Action<'p> {
-        let inbound = match self.inbound(publish, limits, now, out) {
-            Ok(Some(inbound)) => inbound,
-            Ok(None) => return Action::None,
-            Err(reason) => return Action::Close(reason),
-        };
-        match refusal(inbound.message().topic_name, &publish.properties, publish.payload, limits) {
-            None => Action::Publish(inbound),
-            Some(reason) => {
-                if let Some(packet_id) = publish.packet_id {
-                    self.accept(packet_id, publish.qos, reason, out);
-                }
-                Action::Refused(reason)
-            }
-        }
-    }
-
-    /// The message of a PUBLISH, or `None` if it was routed before.
-    ///
-    /// # Errors
-    /// The reason to close the connection.
-    fn inbound<'p>(
-        &mut self,
-        publish: &Publish<'p>,
-        limits: &Limits,
-        now: Millis,
-        out: &mut Outbox,
-    ) -> Result<Option<Inbound<'p>>, ReasonCode> {
         if publish.qos > limits.maximum_qos {
-            return Err(ReasonCode::QoSNotSupported); // [MQTT-3.2.2-11]
+            return Action::Close(ReasonCode::QoSNotSupported); // [MQTT-3.2.2-11]
         }
         if publish.retain && !limits.retain_available {
-            return Err(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-14]
+            return Action::Close(ReasonCode::RetainNotSupported); // [MQTT-3.2.2-14]
         }
-        let topic_name = self.topic_name(publish, limits)?;
+        let topic_name = match self.topic_name(publish, limits) {
+            Ok(topic_name) => topic_name,
+            Err(reason) => return Action::Close(reason),
+        };
         if let Some(packet_id) = publish.packet_id {
             if publish.qos == QoS::ExactlyOnce && self.is_repeated(packet_id, out) {
-                return Ok(None);
+                return Action::None;
             }
-            self.check_receive_maximum(limits)?;
+            if let Err(reason) = self.check_receive_maximum(limits) {
+                return Action::Close(reason);
+            }
         }
-        Ok(Some(Inbound {
+        let properties = match forwarded_properties(publish) {
+            Ok(properties) => properties,
+            Err(reason) => return Action::Close(reason),
+        };
+        if let Some(reason) = refusal(topic_name.as_str(), &publish.properties, publish.payload, limits) {
+            if let Some(packet_id) = publish.packet_id {
+                self.accept(packet_id, publish.qos, reason, out);
+            }
+            return Action::Refused(reason);
+        }
+        // Put together here and not before, so that it is written once and where the caller wants it.
+        Action::Publish(Inbound {
             topic_name,
-            properties: forwarded_properties(publish)?,
+            properties,
             payload: publish.payload,
             retain: publish.retain,
             expires_at: publish.properties.message_expiry_interval_s.map_or(Millis::NEVER, |s| now.plus_s(s)),
             qos: publish.qos,
             packet_id: publish.packet_id,
             dup: publish.dup,
-        }))
+        })
+    }
+
+    #[inline]
+    fn topic_name<'p>(&mut self, publish: &Publish<'p>, limits: &Limits) -> Result<TopicName<'p>, ReasonCode> {
+        if let Some(alias) = publish.properties.topic_alias {
+            return self.aliased_topic_name(publish, alias, limits);
+        }
+        check_levels(publish.topic_name, limits)?;
+        Ok(TopicName::Received(publish.topic_name))
     }
 
     /// Sets or resolves a topic alias.
-    fn topic_name<'p>(&mut self, publish: &Publish<'p>, limits: &Limits) -> Result<TopicName<'p>, ReasonCode> {
-        let Some(alias) = publish.properties.topic_alias else {
-            check_levels(publish.topic_name, limits)?;
-            return Ok(TopicName::Received(publish.topic_name));
-        };
+    #[inline(never)] // so that its caller stays small enough to be inlined
+    fn aliased_topic_name<'p>(
+        &mut self,
+        publish: &Publish<'p>,
+        alias: NonZeroU16,
+        limits: &Limits,
+    ) -> Result<TopicName<'p>, ReasonCode> {
         if publish.topic_name.is_empty() {
             let aliases = self.extras.as_ref().map(|extras| &extras.inbound_aliases);
             let Some(aliases) = aliases else { return Err(ReasonCode::ProtocolError) };
@@ -163,6 +170,7 @@ impl Session {
 const SERVER_TOPICS: &str = "$SYS/";
 
 /// Why a message of a client, or its will, goes to nobody although the packet is in order.
+#[inline]
 pub(super) fn refusal(
     topic_name: &str,
     properties: &PublishProperties<'_>,
@@ -178,6 +186,7 @@ pub(super) fn refusal(
 }
 
 /// The limits' say about a topic name, over what the codec has checked.
+#[inline]
 pub(super) fn check_levels(topic_name: &str, limits: &Limits) -> Result<(), ReasonCode> {
     // A name has at most one level more than it has bytes, so that nearly none needs a count.
     let short = topic_name.len() < usize::from(limits.topic_levels_max);
@@ -187,11 +196,18 @@ pub(super) fn check_levels(topic_name: &str, limits: &Limits) -> Result<(), Reas
     Err(ReasonCode::TopicNameInvalid)
 }
 
-/// What travels with the message to every subscriber: copied only where something else stood in between.
+/// What travels with the message to every subscriber.
+#[inline]
 fn forwarded_properties<'p>(publish: &Publish<'p>) -> Result<Cow<'p, [u8]>, ReasonCode> {
-    if let Some(section) = publish.properties.forwarded_raw() {
-        return Ok(Cow::Borrowed(section));
+    match publish.properties.forwarded_raw() {
+        Some(section) => Ok(Cow::Borrowed(section)),
+        None => copied_properties(publish),
     }
+}
+
+/// The same where something else stood in between.
+#[inline(never)] // so that its caller stays small enough to be inlined
+fn copied_properties<'p>(publish: &Publish<'p>) -> Result<Cow<'p, [u8]>, ReasonCode> {
     let mut section = Vec::new();
     match publish.properties.append_forwarded(&mut section) {
         Ok(()) => Ok(Cow::Owned(section)),

@@ -48,6 +48,7 @@ pub enum Action<'p> {
 impl Session {
     /// A packet after CONNECT. Answers go to `out`; while more than `limits.outbox_bytes_max` wait there the caller reads
     /// nothing from this client, so that answers to a client that never reads are bounded too.
+    #[inline(always)] // as the codec's `decode`: the packet and the action stay where the caller has them
     pub fn receive<'p>(
         &mut self,
         packet: &'p Packet<'p>,
@@ -60,6 +61,10 @@ impl Session {
         }
         self.since = now;
         match packet {
+            Packet::Publish(publish) => match publish.check_from_client() {
+                Ok(()) => self.on_publish(publish, limits, now, out),
+                Err(error) => Action::Close(ReasonCode::from(&error)),
+            },
             Packet::PubAck(ack) => self.on_acknowledged(ack.packet_id, Acknowledged::PubAck, out),
             Packet::PubRec(ack) if ack.reason.is_error() => {
                 self.on_acknowledged(ack.packet_id, Acknowledged::PubRecFailed, out)
@@ -73,16 +78,16 @@ impl Session {
                 Action::None
             }
             packet => match packet.check_from_client() {
-                Ok(()) => self.on_other(packet, limits, now, out),
+                Ok(()) => self.on_other(packet, limits),
                 Err(error) => Action::Close(ReasonCode::from(&error)),
             },
         }
     }
 
-    /// The packets that a client may get wrong in more ways than their codec can see.
-    fn on_other<'p>(&mut self, packet: &'p Packet<'p>, limits: &Limits, now: Millis, out: &mut Outbox) -> Action<'p> {
+    /// What is rare.
+    #[inline(never)] // so that its caller stays small enough to be inlined
+    fn on_other<'p>(&mut self, packet: &'p Packet<'p>, limits: &Limits) -> Action<'p> {
         match packet {
-            Packet::Publish(publish) => self.on_publish(publish, limits, now, out),
             Packet::Subscribe(subscribe) => Action::Subscribe(*subscribe),
             Packet::Unsubscribe(unsubscribe) => Action::Unsubscribe(*unsubscribe),
             Packet::Disconnect(disconnect) => self.on_disconnect(disconnect, limits),

@@ -131,11 +131,15 @@ impl Remote {
         shards
     }
 
+    /// True when a shared subscription is known; most servers have none, and need not ask which match.
+    #[inline]
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        self.groups.len() > 0
+    }
+
     /// Calls `visit` for each shared subscription that matches `topic_name`, whose hash is `hash`.
     pub fn groups_for(&mut self, topic_name: &str, hash: u64, mut visit: impl FnMut(&mut GroupShards)) {
-        if self.groups.len() == 0 {
-            return;
-        }
         let Self { groups, walk, matched, .. } = self;
         matched.clear();
         groups.matches(topic_name, hash, walk, |id| matched.push(id));

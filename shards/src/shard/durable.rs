@@ -182,10 +182,11 @@ impl Core {
     }
 
     /// A publication begins, by a client, a will, or another shard.
-    pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
+    #[inline]
+    pub(crate) fn begin_publication(&mut self, attempt: Option<&Attempt>) {
         self.local.rejected = false;
-        if let Some(journal) = &mut self.local.journal {
-            journal.begin_publication(attempt);
+        if self.local.journal.is_some() {
+            self.local.log_publication(attempt);
         }
     }
 
@@ -551,6 +552,14 @@ impl Local {
     pub(crate) fn attempt(&mut self, session: u32, inbound: &Inbound<'_>) -> Option<Attempt> {
         let journal = self.journal.as_mut().filter(|_| inbound.qos == QoS::ExactlyOnce)?;
         journal.attempt(self.sessions.get(session)?.log, inbound.packet_id?, inbound.dup, &inbound.message())
+    }
+
+    /// A publication begins that durable sessions may get.
+    #[inline(never)] // so that its caller stays small enough to be inlined
+    fn log_publication(&mut self, attempt: Option<&Attempt>) {
+        if let Some(journal) = &mut self.journal {
+            journal.begin_publication(attempt.copied());
+        }
     }
 
     /// A QoS 2 PUBLISH of a session turned out not to be kept: when it comes again it is no repetition.

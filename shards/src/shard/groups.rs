@@ -36,7 +36,7 @@ struct ToGroup<'a> {
 
 impl Core {
     /// Gives a message to one member of each group that matches. True when there is such a group.
-    pub(crate) fn publish_to_groups(&mut self, message: &MessageRef<'_>, hash: u64, origin: Option<Origin>) -> bool {
+    pub(crate) fn publish_to_groups(&mut self, message: &MessageRef<'_>, hash: u64, origin: Option<&Origin>) -> bool {
         let strategy = self.config.shared_strategy;
         let publisher_hash = origin.map_or(0, |o| u64::from(o.session) << 8 | u64::from(o.publisher.shard));
         let choice = strategy.key(publisher_hash, hash);
@@ -132,7 +132,7 @@ impl Core {
     pub(crate) fn take_group_forwarded(&mut self, from: ShardId, forwarded: GroupForwarded) {
         let GroupForwarded { message, topic_hash, group, choice, passes, passed_over, last_resort, publisher, attempt } =
             forwarded;
-        self.begin_publication(attempt);
+        self.begin_publication(attempt.as_ref());
         let message = message.as_ref();
         let pick = GroupPick { group, choice, shard: self.id };
         let to = ToGroup { message: &message, topic_hash, publisher, passed_over, passes: passes + 1 };

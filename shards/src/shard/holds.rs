@@ -72,7 +72,15 @@ impl Holds {
 
 impl Core {
     /// Holds the connection back if what it published met a full subscriber of this shard or a full ring.
+    #[inline]
     pub(crate) fn hold_for_full(&mut self, number: u32) {
+        if !self.local.full.is_empty() || !self.port.congested().is_empty() {
+            self.hold_for_what_is_full(number);
+        }
+    }
+
+    #[cold]
+    fn hold_for_what_is_full(&mut self, number: u32) {
         self.hold_for_mesh(number);
         if let Some(session) = self.worth_waiting_for(number)
             && !self.must_be_read(number)
@@ -153,8 +161,7 @@ impl Core {
     /// Before a packet that is announced to all shards: holds the client while the rings are full, so that announcements,
     /// which must not be lost, do not pile up beside them. True when the packet has to wait.
     pub(crate) fn hold_before(&mut self, number: u32, packet: &Packet<'_>) -> bool {
-        let announced = matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_));
-        if !announced || self.port.congested().is_empty() {
+        if self.port.congested().is_empty() || !matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_)) {
             return false;
         }
         self.hold(number, Until::Mesh);

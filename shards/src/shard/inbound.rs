@@ -140,6 +140,7 @@ impl Core {
     }
 
     /// One packet of a live connection.
+    #[inline(always)] // the loop over packets is the one that calls it
     fn take_packet(&mut self, number: u32, packet: &Packet<'_>) -> Flow {
         let now = self.local.now;
         let Some(connection) = self.local.connections.get(number) else { return Flow::Stop };
@@ -194,7 +195,7 @@ impl Core {
         let publisher = Publisher { shard: self.id, connection: number, serial, packet_id, ask };
         let attempt = self.local.attempt(session, inbound);
         let origin = Origin { publisher, session, attempt };
-        let routed = self.publish(&message, Some(origin));
+        let routed = self.publish(&message, Some(&origin));
         if let Some(packet_id) = inbound.packet_id {
             // [MQTT-3.4.2-1]: an acknowledgement may say that nobody was there to receive the message.
             let reason = if routed { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };

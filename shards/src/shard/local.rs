@@ -52,7 +52,7 @@ impl Local {
     }
 
     /// Gives a message to a session: into its connection's outbox, its window or its queue.
-    #[inline]
+    #[inline(always)] // into the loop over the subscribers of a message
     pub(crate) fn deliver(&mut self, session: u32, outgoing: &mut Outgoing<'_>, options: &DeliverOptions<'_>) {
         let Self { sessions, connections, pool, limits, nowhere, .. } = self;
         let Some(entry) = sessions.get_mut(session) else { return };
@@ -104,7 +104,15 @@ impl Local {
 
     /// Tells the log what has happened to a durable session's messages, and holds its client's packets back where they say more
     /// than is safe.
+    #[inline]
     pub(crate) fn note_progress(&mut self, session: u32) {
+        if self.journal.is_some() {
+            self.log_progress(session);
+        }
+    }
+
+    #[inline(never)] // so that its caller stays small enough to be inlined
+    fn log_progress(&mut self, session: u32) {
         let Self { sessions, journal, .. } = self;
         let Some(journal) = journal else { return };
         let Some(entry) = sessions.get_mut(session) else { return };
@@ -125,21 +133,28 @@ impl Local {
 
     #[inline]
     fn count(&mut self, delivered: Delivered) {
-        if delivered == Delivered::Dropped(DropReason::QueueFull) {
+        match delivered {
+            Delivered::Sent { .. } => self.counters.publish_sent += 1,
+            Delivered::Queued { evicted, .. } => {
+                self.counters.publish_queued += 1;
+                self.counters.dropped_queue_full += u64::from(evicted);
+            }
+            Delivered::Dropped(reason) => self.count_dropped(reason),
+        }
+    }
+
+    #[cold]
+    fn count_dropped(&mut self, reason: DropReason) {
+        if reason == DropReason::QueueFull {
             self.rejected |= self.limits.queue_policy == QueuePolicy::Reject;
         }
         let counters = &mut self.counters;
-        *match delivered {
-            Delivered::Sent { .. } => &mut counters.publish_sent,
-            Delivered::Queued { evicted, .. } => {
-                counters.dropped_queue_full += u64::from(evicted);
-                &mut counters.publish_queued
-            }
-            Delivered::Dropped(DropReason::QueueFull) => &mut counters.dropped_queue_full,
-            Delivered::Dropped(DropReason::OutboxFull) => &mut counters.dropped_outbox_full,
-            Delivered::Dropped(DropReason::PacketTooLarge) => &mut counters.dropped_packet_too_large,
-            Delivered::Dropped(DropReason::Expired) => &mut counters.dropped_expired,
-            Delivered::Dropped(DropReason::Offline) => &mut counters.dropped_offline,
+        *match reason {
+            DropReason::QueueFull => &mut counters.dropped_queue_full,
+            DropReason::OutboxFull => &mut counters.dropped_outbox_full,
+            DropReason::PacketTooLarge => &mut counters.dropped_packet_too_large,
+            DropReason::Expired => &mut counters.dropped_expired,
+            DropReason::Offline => &mut counters.dropped_offline,
         } += 1;
     }
 

@@ -22,15 +22,17 @@ pub(crate) struct Origin {
 
 impl Core {
     /// Routes a message. True when somebody, somewhere, subscribes to its topic.
-    pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<Origin>) -> bool {
-        self.begin_publication(origin.and_then(|o| o.attempt));
+    pub(crate) fn publish(&mut self, message: &MessageRef<'_>, origin: Option<&Origin>) -> bool {
+        self.begin_publication(origin.and_then(|o| o.attempt.as_ref()));
         let hash = hash_topic(&self.seed, message.topic_name);
         let retention = message.retain.then(|| self.retentions.next(self.keeper_of(message.topic_name)));
         let mut routed = self.publish_here(message, hash, retention, origin.map(|o| o.session));
         if self.shards > 1 {
             routed |= self.forward(message, hash, retention, origin.map(|o| o.publisher));
         }
-        routed |= self.publish_to_groups(message, hash, origin);
+        if self.remote.has_groups() {
+            routed |= self.publish_to_groups(message, hash, origin);
+        }
         if let Some(retention) = retention {
             self.retain(message, retention, origin.map(|o| o.publisher));
         }
@@ -111,7 +113,7 @@ impl Core {
 
     /// A message that another shard forwarded.
     pub(crate) fn take_forwarded(&mut self, from: ShardId, forwarded: &Forwarded) {
-        self.begin_publication(forwarded.attempt);
+        self.begin_publication(forwarded.attempt.as_ref());
         self.publish_here(&forwarded.message.as_ref(), forwarded.topic_hash, forwarded.retention, None);
         self.answer_publication(from, Lane::Messages, forwarded.publisher);
         self.answer_ask(forwarded.publisher);

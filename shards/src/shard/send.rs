@@ -9,6 +9,7 @@ const PIECES_MAX: usize = 64;
 const SEND_BYTES: usize = 4 << 20;
 
 /// Takes the next send out of an outbox; `None` when there is nothing to say.
+#[inline]
 pub(crate) fn take_send(outbox: &mut Outbox) -> Option<SendBuffer> {
     let first = outbox.pop_segment()?;
     if outbox.is_empty()
