@@ -144,6 +144,7 @@ fn options(args: &RunArgs) -> Result<Options, Error> {
         patience: Duration::ZERO,
         offline_share: 0.0,
         check_retained: false,
+        keeps_log: args.hlog.is_some(),
         interrupted,
     })
 }

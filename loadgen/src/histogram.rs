@@ -82,6 +82,12 @@ impl Histograms {
         }
     }
 
+    /// Those that hold something, by name, as [`encode`] writes them.
+    pub(crate) fn encoded(&self) -> BTreeMap<String, String> {
+        let some = Metric::ALL.into_iter().filter(|m| !self.get(*m).is_empty());
+        some.map(|m| (m.name().to_owned(), encode(self.get(m)))).collect()
+    }
+
     /// Empties all that hold something.
     pub(crate) fn clear(&mut self) {
         self.0.iter_mut().filter(|h| !h.is_empty()).for_each(Histogram::reset);
@@ -90,8 +96,7 @@ impl Histograms {
 
 impl From<Histograms> for BTreeMap<String, String> {
     fn from(histograms: Histograms) -> Self {
-        let some = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
-        some.map(|m| (m.name().to_owned(), encode(histograms.get(m)))).collect()
+        histograms.encoded()
     }
 }
 

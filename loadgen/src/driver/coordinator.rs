@@ -71,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) offline_share: f64,
     /// Look at the end whether every topic has its last message.
     pub(crate) check_retained: bool,
+    /// Keep the histograms of every second, for an interval log.
+    pub(crate) keeps_log: bool,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
@@ -157,7 +159,7 @@ impl<'a> Run<'a> {
             expectation,
             clock,
             crew,
-            samples: Samples::default(),
+            samples: Samples::new(options.keeps_log),
             times: Times::default(),
             started: SystemTime::now(),
             ramp_s: 0.0,
@@ -283,7 +285,7 @@ impl<'a> Run<'a> {
 
     /// Shows the last second.
     fn show(&self) {
-        let Some(interval) = self.samples.intervals(self.times).pop() else { return };
+        let Some(interval) = self.samples.last_interval(self.times) else { return };
         let total = self.shared.total();
         self.live.second(&Look {
             interval: &interval,
@@ -343,7 +345,7 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let mut histograms = self.samples.total();
+        let mut histograms = self.samples.total().clone();
         outcomes.iter().for_each(|o| histograms.add(&o.histograms));
         let mut report = self.report(&outcomes, &histograms, rss_before_bytes);
         report.retained = retained;
@@ -358,7 +360,6 @@ impl<'a> Run<'a> {
         let measured_s = self.times.end_ns.saturating_sub(self.times.measure_ns) as f64 / 1e9;
         let per_s = |count: u64| if measured_s > 0.0 { (count as f64 / measured_s * 10.0).round() / 10.0 } else { 0.0 };
         let summary = |metric| Summary::of(histograms.get(metric));
-        let encoded = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
         let mut report = Report {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -396,7 +397,7 @@ impl<'a> Run<'a> {
             broker: self.broker(total.delivered_measured, rss_before_bytes),
             retained: None,
             intervals: self.samples.intervals(self.times),
-            histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
+            histograms: histograms.encoded(),
         };
         report.generator.limit = limit(&report, self.samples.longest_stop_ns());
         report
