@@ -120,7 +120,7 @@ fn overrides(args: &RunArgs) -> Overrides {
 fn options(args: &RunArgs) -> Result<Options, Error> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second signal ends the program at once: the first may find a run that does not end.
+        // A signal that finds the one before not taken notice of ends the program at once: the run may not end by itself.
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
             .map_err(|e| Error::Machine(format!("a signal handler could not be set: {e}")))?;
@@ -172,7 +172,7 @@ fn check_file(path: &Path) -> std::io::Result<()> {
 }
 
 fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCode, Error> {
-    let Finished { report, log, histograms, started, failure } = finished;
+    let Finished { report, log, histograms, started, failure, is_wait_cut } = finished;
     print(&table::render(&report));
     if let Some(path) = &args.json {
         report.write(path)?;
@@ -190,11 +190,14 @@ fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCod
     let broken = report.broken_promises();
     if is_verify {
         broken.iter().for_each(|b| print(&format!("BROKEN: {b}\n")));
-        if broken.is_empty() {
-            print("verified: every promise was kept\n");
-        } else {
+        if !broken.is_empty() {
             return Ok(ExitCode::from(exit::FAILED));
         }
+        print(if is_wait_cut {
+            "not verified: the wait for what was under way was interrupted\n"
+        } else {
+            "verified: every promise was kept\n"
+        });
     } else if report.outcome == "complete" && report.connections.absent > 0 {
         let first = report.connections.first_error.unwrap_or_else(|| "nothing was heard of them".to_owned());
         return Err(Error::Dropped { absent: report.connections.absent, wanted: report.clients, first });
