@@ -2,7 +2,7 @@
 
 use super::{Comparison, How, Outcome};
 use crate::arrivals::SplitMix;
-use crate::histogram::{Summary, empty};
+use crate::histogram::{Summary, empty, record};
 use crate::report::{Broker, Report};
 
 /// As `scripts/latency-ci` judges.
@@ -20,7 +20,7 @@ fn run(started_unix_ms: u64, speed: f64, rng: &mut SplitMix) -> Report {
     for _ in 0..MESSAGES {
         let tail = if rng.below(20) == 0 { f64::from(rng.below(100)) } else { 0.0 };
         let us = (80.0 + f64::from(rng.below(40)) + tail) * speed;
-        h.saturating_record((us * 1_000.0) as u64);
+        record(&mut h, (us * 1_000.0) as u64, 1);
     }
     Report {
         started_unix_ms,
