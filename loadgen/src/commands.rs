@@ -70,12 +70,17 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
             "sweep sets the rates itself and makes many runs: it takes no --rate, --max, --hlog, --html".to_owned(),
         ));
     }
+    if args.p99_max <= 0.0 {
+        return Err(Error::Usage("--p99-max 0: no latency is below it".to_owned()));
+    }
     let file = scenario::load(&run.scenario)?;
     let options = options(run)?;
     let plan = Plan::new(&file, &run.scenario, &overrides(run), run_number())?;
     let deliveries = expect(&plan)?.deliveries_per_message(&plan);
+    // A rate that cannot be is to be known before the others have taken their time.
+    plan.clone().set_rate(Some(rates.to))?;
     check_files(run)?;
-    print(&Step::head());
+    let mut head = Some(Step::head());
     let sweep = sweep::sweep(
         &rates,
         deliveries,
@@ -86,18 +91,21 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
             let finished = driver::run(plan, &options)?;
             finished.failure.map_or(Ok(finished.report), Err)
         },
-        |step| print(&step.row()),
-    )?;
-    match sweep.knee_per_s {
-        Some(knee) => print(&format!("the knee: {} messages a second\n", table::thousands(knee))),
-        None => print("the lowest rate was not kept: begin lower\n"),
+        |step| print(&(head.take().unwrap_or_default() + &step.row())),
+    );
+    if head.is_none() || sweep.failure.is_none() {
+        print(&format!("{}\n", sweep.conclusion()));
     }
-    if let Some(path) = &run.json {
+    if let Some(path) = run.json.as_ref().filter(|_| !sweep.runs.is_empty()) {
         let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::report(path, e))?;
-        write(path, &text)?;
+        write(path, &(text + "\n"))?;
     }
-    let is_interrupted = sweep.runs.last().is_some_and(|s| s.report.outcome == "interrupted");
-    Ok(if is_interrupted { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
+    let is_interrupted = sweep.outcome == "interrupted";
+    match sweep.failure {
+        Some(failure) => Err(failure),
+        None if is_interrupted => Ok(ExitCode::from(exit::INTERRUPTED)),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn overrides(args: &RunArgs) -> Overrides {
