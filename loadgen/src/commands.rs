@@ -96,7 +96,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
     if head.is_none() || sweep.failure.is_none() {
         print(&format!("{}\n", sweep.conclusion()));
     }
-    if let Some(path) = run.json.as_ref().filter(|_| !sweep.runs.is_empty()) {
+    if let Some(path) = run.json.as_ref().filter(|_| !sweep.runs.is_empty() || sweep.failure.is_none()) {
         let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::report(path, e))?;
         write(path, &(text + "\n"))?;
     }

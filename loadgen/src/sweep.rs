@@ -156,14 +156,13 @@ impl Sweep {
         let lowest = lost.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s));
         let of = lowest.is_some_and(|s| s.report.generator.limit.is_some());
         let whose = if of { " of the generator, not of the broker: see --workers and --cores" } else { "" };
-        let early = match self.outcome {
-            "complete" => "",
-            _ => "; it ended early",
-        };
+        let is_complete = self.outcome == "complete";
+        let early = if is_complete { "" } else { "; it ended early" };
+        let advice = if is_complete { ": end higher" } else { early };
         let rate = self.knee_per_s.map(thousands);
         match (rate, lowest) {
             (Some(knee), Some(_)) => format!("the knee{whose}: {knee} messages a second{early}"),
-            (Some(rate), None) => format!("every rate was kept, up to {rate} messages a second{early}"),
+            (Some(rate), None) => format!("every rate was kept, up to {rate} messages a second{advice}"),
             (None, Some(_)) => format!("the lowest rate was not kept: begin lower{early}"),
             (None, None) => "it ended before there was a verdict on any rate".to_owned(),
         }
@@ -177,7 +176,7 @@ impl Step {
         let cpu = r.broker.map_or_else(String::new, |b| format!("{:.3}", b.cpu_us_per_delivery));
         let verdict = match (&r.generator.limit, self.kept) {
             (_, None) => "interrupted",
-            (Some(_), Some(true)) => "kept, THE GENERATOR WAS THE LIMIT",
+            (Some(_), Some(true)) => "kept, though the generator was disturbed",
             (Some(_), Some(false)) => "not kept, THE GENERATOR WAS THE LIMIT",
             (None, Some(true)) => "kept",
             (None, Some(false)) => "not kept",
@@ -230,7 +229,7 @@ mod tests {
         let swept = |of, deliveries| sweep(&rates, deliveries, 10_000.0, broker(of), |_| {});
         let (all, nothing) = (swept(1e9, 2.0), swept(0.0, 2.0));
         assert_eq!((all.knee_per_s, nothing.knee_per_s), (Some(4_000.0), None));
-        assert_eq!(all.conclusion(), "every rate was kept, up to 4,000 messages a second");
+        assert_eq!(all.conclusion(), "every rate was kept, up to 4,000 messages a second: end higher");
         assert_eq!(nothing.conclusion(), "the lowest rate was not kept: begin lower");
         assert_eq!(swept(1e9, 3.0).knee_per_s, None, "two of three deliveries are not 99%");
     }
