@@ -65,6 +65,22 @@ fn ten_equal_pairs_raise_no_alarm() {
     }
 }
 
+/// Fewer pairs see less, and raise no more alarms.
+#[test]
+fn half_of_the_pairs_judge_as_fairly_as_all() {
+    let left = |factor, seed| {
+        let Comparison { mut base, new, .. } = pairs(20, factor, 0.02, seed);
+        base.iter_mut().step_by(2).for_each(|r| r.generator.limit = Some("it was late".into()));
+        let rules = RULES.map(|r| r.parse().expect(r));
+        let judged = Comparison::new(base, new, &rules, How { paired: true, confidence: 0.95 }).expect("pairs");
+        assert_eq!(judged.left_out.len(), 10);
+        judged.outcome()
+    };
+    let failed = |factor| (0..20).filter(|seed| left(factor, *seed) == Outcome::Failed).count();
+    assert_eq!(failed(1.0), 0, "alarms of 20");
+    assert!(failed(1.15) >= 18, "found of 20: {}", failed(1.15));
+}
+
 #[test]
 fn quiet_runs_pass_and_noisy_ones_say_that_they_cannot_tell() {
     for seed in 0..5 {
@@ -100,7 +116,7 @@ fn a_tail_that_nobody_asked_to_decide_is_named_and_decides_nothing() {
 
 #[test]
 fn a_generator_that_was_often_late_ends_in_no_verdict() {
-    for (late, outcome) in [(2, Outcome::Failed), (3, Outcome::Unclear)] {
+    for (late, outcome) in [(2, Outcome::Failed), (5, Outcome::Failed), (6, Outcome::Unclear)] {
         let comparison = pairs(10, 1.5, 0.01, 1);
         let (mut base, new) = (comparison.base, comparison.new);
         base.iter_mut().take(late).for_each(|r| r.generator.limit = Some("it was late".into()));
