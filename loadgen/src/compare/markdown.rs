@@ -105,6 +105,8 @@ pub(crate) fn sentence(judged: &Judged) -> String {
             format!("**too wide: `{rule}`**, the interval is {interval}; only {visible} would have been found")
         }
         Verdict::Broken => format!("**FAIL: `{rule}`**, the whole interval {interval} is beyond the limit"),
-        Verdict::Absent => format!("not judged: `{rule}`, the runs do not have the figure"),
+        Verdict::Absent => {
+            format!("not judged: `{rule}`, the runs that are left do not have the figure, or are too few")
+        }
     }
 }
