@@ -70,12 +70,17 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
             "sweep sets the rates itself and makes many runs: it takes no --rate, --max, --hlog, --html".to_owned(),
         ));
     }
+    if args.p99_max <= 0.0 {
+        return Err(Error::Usage("--p99-max 0: no latency is below it".to_owned()));
+    }
     let file = scenario::load(&run.scenario)?;
     let options = options(run)?;
     let plan = Plan::new(&file, &run.scenario, &overrides(run), run_number())?;
     let deliveries = expect(&plan)?.deliveries_per_message(&plan);
+    // A rate that cannot be is to be known before the others have taken their time.
+    plan.clone().set_rate(Some(rates.to))?;
     check_files(run)?;
-    print(&Step::head());
+    let mut head = Some(Step::head());
     let sweep = sweep::sweep(
         &rates,
         deliveries,
@@ -86,18 +91,21 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<ExitCode, Error> {
             let finished = driver::run(plan, &options)?;
             finished.failure.map_or(Ok(finished.report), Err)
         },
-        |step| print(&step.row()),
-    )?;
-    match sweep.knee_per_s {
-        Some(knee) => print(&format!("the knee: {} messages a second\n", table::thousands(knee))),
-        None => print("the lowest rate was not kept: begin lower\n"),
+        |step| print(&(head.take().unwrap_or_default() + &step.row())),
+    );
+    if head.is_none() || sweep.failure.is_none() {
+        print(&format!("{}\n", sweep.conclusion()));
     }
-    if let Some(path) = &run.json {
+    if let Some(path) = run.json.as_ref().filter(|_| !sweep.runs.is_empty() || sweep.failure.is_none()) {
         let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::report(path, e))?;
-        write(path, &text)?;
+        write(path, &(text + "\n"))?;
     }
-    let is_interrupted = sweep.runs.last().is_some_and(|s| s.report.outcome == "interrupted");
-    Ok(if is_interrupted { ExitCode::from(exit::INTERRUPTED) } else { ExitCode::SUCCESS })
+    let is_interrupted = sweep.outcome == "interrupted";
+    match sweep.failure {
+        Some(failure) => Err(failure),
+        None if is_interrupted => Ok(ExitCode::from(exit::INTERRUPTED)),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn overrides(args: &RunArgs) -> Overrides {
@@ -120,7 +128,7 @@ fn overrides(args: &RunArgs) -> Overrides {
 fn options(args: &RunArgs) -> Result<Options, Error> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second signal ends the program at once: the first may find a run that does not end.
+        // A signal that finds the one before not taken notice of ends the program at once: the run may not end by itself.
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
             .map_err(|e| Error::Machine(format!("a signal handler could not be set: {e}")))?;
@@ -144,6 +152,7 @@ fn options(args: &RunArgs) -> Result<Options, Error> {
         patience: Duration::ZERO,
         offline_share: 0.0,
         check_retained: false,
+        keeps_log: args.hlog.is_some(),
         interrupted,
     })
 }
@@ -171,7 +180,7 @@ fn check_file(path: &Path) -> std::io::Result<()> {
 }
 
 fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCode, Error> {
-    let Finished { report, log, histograms, started, failure } = finished;
+    let Finished { report, log, histograms, started, failure, is_wait_cut } = finished;
     print(&table::render(&report));
     if let Some(path) = &args.json {
         report.write(path)?;
@@ -189,11 +198,14 @@ fn finish(args: &RunArgs, finished: Finished, is_verify: bool) -> Result<ExitCod
     let broken = report.broken_promises();
     if is_verify {
         broken.iter().for_each(|b| print(&format!("BROKEN: {b}\n")));
-        if broken.is_empty() {
-            print("verified: every promise was kept\n");
-        } else {
+        if !broken.is_empty() {
             return Ok(ExitCode::from(exit::FAILED));
         }
+        print(if is_wait_cut {
+            "not verified: the wait for what was under way was interrupted\n"
+        } else {
+            "verified: every promise was kept\n"
+        });
     } else if report.outcome == "complete" && report.connections.absent > 0 {
         let first = report.connections.first_error.unwrap_or_else(|| "nothing was heard of them".to_owned());
         return Err(Error::Dropped { absent: report.connections.absent, wanted: report.clients, first });

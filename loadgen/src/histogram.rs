@@ -55,14 +55,14 @@ impl Metric {
 pub(crate) struct Histograms(Box<[Histogram<u64>; Metric::ALL.len()]>);
 
 impl Histograms {
-    /// Empty ones: some 1.6 MB.
+    /// Empty ones: 100 KB, and more as longer times are recorded, up to 1.6 MB.
     pub(crate) fn new() -> Self {
         Self(Box::new(Metric::ALL.map(|_| empty())))
     }
 
     /// Notes one time.
     pub(crate) fn record(&mut self, metric: Metric, ns: u64) {
-        self.0[metric as usize].saturating_record(ns.max(1));
+        record(&mut self.0[metric as usize], ns, 1);
     }
 
     /// The histogram of `metric`.
@@ -82,6 +82,12 @@ impl Histograms {
         }
     }
 
+    /// Those that hold something, by name, as [`encode`] writes them.
+    pub(crate) fn encoded(&self) -> BTreeMap<String, String> {
+        let some = Metric::ALL.into_iter().filter(|m| !self.get(*m).is_empty());
+        some.map(|m| (m.name().to_owned(), encode(self.get(m)))).collect()
+    }
+
     /// Empties all that hold something.
     pub(crate) fn clear(&mut self) {
         self.0.iter_mut().filter(|h| !h.is_empty()).for_each(Histogram::reset);
@@ -90,8 +96,7 @@ impl Histograms {
 
 impl From<Histograms> for BTreeMap<String, String> {
     fn from(histograms: Histograms) -> Self {
-        let some = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
-        some.map(|m| (m.name().to_owned(), encode(histograms.get(m)))).collect()
+        histograms.encoded()
     }
 }
 
@@ -109,17 +114,25 @@ impl TryFrom<BTreeMap<String, String>> for Histograms {
     }
 }
 
-/// An empty histogram of the one shape that is used everywhere.
+/// An empty histogram. It takes memory as far as the longest time that it has seen needs: there are several for each worker,
+/// and most times are far below an hour.
 pub(crate) fn empty() -> Histogram<u64> {
-    #[expect(clippy::expect_used, reason = "the bounds are constants that the crate accepts; a test makes one")]
-    Histogram::new_with_bounds(1, LONGEST_NS, SIGNIFICANT_DIGITS).expect("constant bounds")
+    #[expect(clippy::expect_used, reason = "the crate accepts this constant; a test makes one")]
+    Histogram::new(SIGNIFICANT_DIGITS).expect("constant digits")
 }
 
-/// Adds `more` to `own`; values beyond `own`'s range count at its end.
+/// Notes a time so many times; what is longer than is told apart counts as the longest.
+pub(crate) fn record(histogram: &mut Histogram<u64>, ns: u64, times: u64) {
+    // It grows to what is recorded, which has a bound.
+    let _ = histogram.record_n(ns.clamp(1, LONGEST_NS), times);
+}
+
+/// Adds `more` to `own`.
 pub(crate) fn merge(own: &mut Histogram<u64>, more: &Histogram<u64>) {
     if own.add(more).is_err() {
+        // Another program's histogram may have another shape.
         for v in more.iter_recorded() {
-            own.saturating_record_n(v.value_iterated_to(), v.count_at_value());
+            record(own, v.value_iterated_to(), v.count_at_value());
         }
     }
 }
@@ -211,6 +224,21 @@ mod tests {
         }
         assert!(decode("!", Path::new("x")).is_err());
         assert!(decode("AAAA", Path::new("x")).is_err());
+    }
+
+    #[test]
+    fn histograms_of_different_lengths_add_up() {
+        let (mut short, mut long) = (empty(), empty());
+        record(&mut short, 3_000, 2);
+        record(&mut long, 50_000_000, 1);
+        record(&mut long, 3_000, 1);
+        for (own, more) in [(&short, &long), (&long, &short)] {
+            let mut sum = own.clone();
+            merge(&mut sum, more);
+            assert_eq!((sum.len(), sum.count_at(3_000), sum.count_at(50_000_000)), (4, 3, 1));
+            assert_eq!(decode(&encode(&sum), Path::new("x")).expect("decode"), sum);
+        }
+        assert!(short.distinct_values() < long.distinct_values(), "the short one has not grown");
     }
 
     #[test]

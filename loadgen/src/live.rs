@@ -105,6 +105,20 @@ impl Live {
         }
     }
 
+    /// The load is over, and for at most `longest_s` the run waits for what is under way.
+    pub(crate) fn wait(&self, longest_s: f64) {
+        let text =
+            format!("the load is over; waiting for what is under way, at most {longest_s:.1} s (Ctrl-C: no longer)");
+        match self {
+            Self::Quiet => {}
+            Self::Lines(_) => {
+                // Progress that nobody reads any more is no error.
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            Self::Dashboard(d) => d.rates.set_message(text),
+        }
+    }
+
     /// Takes the dashboard away, so that the report has the terminal.
     pub(crate) fn end(&self) {
         if let Self::Dashboard(d) = self {

@@ -67,14 +67,26 @@ pub(crate) fn confidence(c: &Comparison) -> String {
     )
 }
 
-/// The whole comparison in a sentence.
-pub(crate) fn conclusion(c: &Comparison) -> &'static str {
+/// The whole comparison in a sentence or two. What could not be told is named, also where no rule asked that it could.
+pub(crate) fn conclusion(c: &Comparison) -> String {
     match c.outcome() {
-        Outcome::Failed => "Slower than the rules allow.",
-        Outcome::Passed => "No rule is broken.",
-        Outcome::Unclear if c.has_too_many_left_out() => "Unclear: the generator disturbed too many pairs.",
-        Outcome::Unclear => "Unclear: the intervals are too wide to see what the rules ask to see.",
+        Outcome::Failed => format!("Slower than the rules allow: {}.", rules(c, &[Verdict::Broken])),
+        Outcome::Passed if c.judged.iter().any(|j| j.verdict == Verdict::Unclear) => {
+            format!("No rule is broken. These runs cannot tell: {}.", rules(c, &[Verdict::Unclear]))
+        }
+        Outcome::Passed => "No rule is broken.".to_owned(),
+        Outcome::Unclear if c.has_too_many_left_out() => "Unclear: the generator disturbed too many pairs.".to_owned(),
+        Outcome::Unclear => format!(
+            "Unclear: the intervals are too wide to see what the rules ask to see: {}.",
+            rules(c, &[Verdict::Blind, Verdict::Absent])
+        ),
     }
+}
+
+/// The rules with one of these verdicts.
+fn rules(c: &Comparison, verdicts: &[Verdict]) -> String {
+    let with = c.judged.iter().filter(|j| verdicts.contains(&j.verdict));
+    with.map(|j| format!("`{}`", j.rule)).collect::<Vec<_>>().join(", ")
 }
 
 /// A verdict as a sentence.
@@ -86,13 +98,15 @@ pub(crate) fn sentence(judged: &Judged) -> String {
     match verdict {
         Verdict::Kept => format!("ok: `{rule}` does not hold, {interval}; {visible} would have been found"),
         Verdict::Unclear => format!(
-            "unclear: `{rule}` may hold; the interval {interval} reaches across the limit, more runs would tell; {visible} \
-             would have been found"
+            "**unclear: `{rule}`** may hold; the interval {interval} reaches across the limit, more runs would tell; only \
+             {visible} would have been found"
         ),
         Verdict::Blind => {
             format!("**too wide: `{rule}`**, the interval is {interval}; only {visible} would have been found")
         }
         Verdict::Broken => format!("**FAIL: `{rule}`**, the whole interval {interval} is beyond the limit"),
-        Verdict::Absent => format!("not judged: `{rule}`, the runs do not have the figure"),
+        Verdict::Absent => {
+            format!("not judged: `{rule}`, the runs that are left do not have the figure, or are too few")
+        }
     }
 }

@@ -233,7 +233,7 @@ mod power;
 mod tests {
     use super::*;
     use crate::arrivals::SplitMix;
-    use crate::histogram::{Summary, empty};
+    use crate::histogram::{Summary, empty, record};
 
     /// A run whose latencies are some 100 us, slowed by `sleep_us`, with noise that differs from run to run.
     fn run(started: u64, sleep_us: u64, rng: &mut SplitMix) -> Report {
@@ -241,7 +241,7 @@ mod tests {
         let luck = u64::from(rng.below(20));
         for _ in 0..2_000 {
             let tail = if rng.below(100) == 0 { u64::from(rng.below(400)) } else { 0 };
-            h.saturating_record((90 + luck + u64::from(rng.below(40)) + tail + sleep_us) * 1_000);
+            record(&mut h, (90 + luck + u64::from(rng.below(40)) + tail + sleep_us) * 1_000, 1);
         }
         Report { started_unix_ms: started, latency_us: Summary::of(&h), delivered_per_s: 1_000.0, ..Report::default() }
     }

@@ -1,7 +1,8 @@
 //! Runs in pairs, a base and a new one beside each other: which pairs count, and whether they were run as pairs.
 //!
 //! A pair is left out when the generator disturbed one of its runs. Only the generator's own figures decide that, never the
-//! broker's, so that a slow broker cannot drop out of the comparison; and there is a bound on how many may go.
+//! broker's, so that a slow broker cannot drop out of the comparison and those that stay are a fair sample. Fewer pairs make
+//! wider intervals, which is how their loss is paid for; only a machine that disturbs most of them cannot be measured on.
 
 use crate::report::Report;
 
@@ -10,7 +11,7 @@ const LATENESS_FACTOR: f64 = 3.0;
 /// ... and above so many microseconds.
 const LATENESS_US: f64 = 50.0;
 /// The share of pairs that may be left out; with more the comparison is no longer one.
-pub(crate) const LEFT_OUT_MAX: f64 = 0.2;
+pub(crate) const LEFT_OUT_MAX: f64 = 0.5;
 
 /// A pair that does not count.
 #[derive(Clone, Debug, PartialEq)]

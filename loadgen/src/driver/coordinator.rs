@@ -71,7 +71,9 @@ pub(crate) struct Options {
     pub(crate) offline_share: f64,
     /// Look at the end whether every topic has its last message.
     pub(crate) check_retained: bool,
-    /// Set by Ctrl-C.
+    /// Keep the histograms of every second, for an interval log.
+    pub(crate) keeps_log: bool,
+    /// Set by Ctrl-C; cleared when the load has ended for it, so that the next one ends the wait behind the load.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Finished {
     pub(crate) started: SystemTime,
     /// Why it ended before its time, if not by Ctrl-C.
     pub(crate) failure: Option<Error>,
+    /// Ctrl-C ended the wait for what was under way.
+    pub(crate) is_wait_cut: bool,
 }
 
 /// Runs `plan`. Ctrl-C, and a broker that goes away, still give a report of what was measured.
@@ -138,6 +142,10 @@ struct Run<'a> {
     ramp_s: f64,
     live: Live,
     failure: Option<Error>,
+    /// Ctrl-C ended the load.
+    is_load_cut: bool,
+    /// Ctrl-C ended the wait for what was under way.
+    is_wait_cut: bool,
 }
 
 impl<'a> Run<'a> {
@@ -157,12 +165,14 @@ impl<'a> Run<'a> {
             expectation,
             clock,
             crew,
-            samples: Samples::default(),
+            samples: Samples::new(options.keeps_log),
             times: Times::default(),
             started: SystemTime::now(),
             ramp_s: 0.0,
             live: Live::new(options.progress),
             failure: None,
+            is_load_cut: false,
+            is_wait_cut: false,
             plan,
         })
     }
@@ -245,6 +255,7 @@ impl<'a> Run<'a> {
     }
 
     fn end_early(&mut self) {
+        self.is_load_cut = self.options.interrupted.swap(false, Ordering::Relaxed);
         let now = self.clock.now_ns();
         self.shared.end_load(now);
         self.times.end_ns = self.times.end_ns.min(now).max(self.times.measure_ns);
@@ -283,7 +294,7 @@ impl<'a> Run<'a> {
 
     /// Shows the last second.
     fn show(&self) {
-        let Some(interval) = self.samples.intervals(self.times).pop() else { return };
+        let Some(interval) = self.samples.last_interval(self.times) else { return };
         let total = self.shared.total();
         self.live.second(&Look {
             interval: &interval,
@@ -302,28 +313,38 @@ impl<'a> Run<'a> {
 
     /// Waits for what is on its way, then lets everybody disconnect.
     fn drain(&mut self) {
-        if self.times.end_ns > 0 {
-            let ended_ns = self.clock.now_ns();
-            let mut quiet_since = None;
-            while self.failure.is_none() {
-                let total = self.shared.total();
-                let is_through = total.through >= self.crew.workers;
-                let patience_ns = if is_through { self.plan.drain_ns } else { self.plan.drain_ns.max(THROUGH_NS) };
-                if self.clock.now_ns() - ended_ns >= patience_ns {
-                    break;
-                }
-                let is_all_here = total.received >= total.expected && total.connected >= total.wanted;
-                let now = Instant::now();
-                let since = *quiet_since.get_or_insert(now);
-                if !(is_through && is_all_here && total.waiting == 0) {
-                    quiet_since = None;
-                } else if now - since >= self.crew.counters_lag {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
+        if self.times.end_ns > 0 && self.failure.is_none() {
+            self.live.wait(self.plan.drain_ns as f64 / 1e9);
+            self.wait_for_the_rest();
         }
         self.shared.begin_teardown();
+    }
+
+    /// Waits until everything has arrived and everybody is there, as long as the plan allows, or until Ctrl-C.
+    fn wait_for_the_rest(&mut self) {
+        let ended_ns = self.clock.now_ns();
+        let mut quiet_since = None;
+        loop {
+            let total = self.shared.total();
+            let is_through = total.through >= self.crew.workers;
+            let patience_ns = if is_through { self.plan.drain_ns } else { self.plan.drain_ns.max(THROUGH_NS) };
+            if self.clock.now_ns() - ended_ns >= patience_ns {
+                return;
+            }
+            let is_all_here = total.received >= total.expected && total.connected >= total.wanted;
+            let now = Instant::now();
+            let since = *quiet_since.get_or_insert(now);
+            if !(is_through && is_all_here && total.waiting == 0) {
+                quiet_since = None;
+            } else if now - since >= self.crew.counters_lag {
+                return;
+            }
+            if self.options.interrupted.load(Ordering::Relaxed) {
+                self.is_wait_cut = true;
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn finish(mut self, rss_before_bytes: Option<u64>) -> Result<Finished, Error> {
@@ -338,27 +359,24 @@ impl<'a> Run<'a> {
         {
             return Err(failure);
         }
-        let retained = if self.options.check_retained && self.failure.is_none() {
-            Some(retained::check(&self.plan, self.options, &outcomes))
-        } else {
-            None
-        };
-        let mut histograms = self.samples.total();
+        let checks_retained = self.options.check_retained && self.failure.is_none() && !self.is_wait_cut;
+        let retained = checks_retained.then(|| retained::check(&self.plan, self.options, &outcomes));
+        let mut histograms = self.samples.total().clone();
         outcomes.iter().for_each(|o| histograms.add(&o.histograms));
         let mut report = self.report(&outcomes, &histograms, rss_before_bytes);
         report.retained = retained;
         let (started, failure) = (self.started, self.failure.take());
-        Ok(Finished { report, log: self.samples.into_log(self.times), histograms, started, failure })
+        let is_wait_cut = self.is_wait_cut;
+        Ok(Finished { report, log: self.samples.into_log(self.times), histograms, started, failure, is_wait_cut })
     }
 
     fn report(&self, outcomes: &[Outcome], histograms: &Histograms, rss_before_bytes: Option<u64>) -> Report {
         let total = self.shared.total();
-        let checked = outcome::check(&self.plan, &self.expectation, outcomes);
+        let checked = outcome::check(&self.plan, &self.expectation, outcomes, self.is_wait_cut);
         let sum = |of: fn(&crate::report::Checks) -> u64| checked.by_qos.values().map(of).sum();
         let measured_s = self.times.end_ns.saturating_sub(self.times.measure_ns) as f64 / 1e9;
         let per_s = |count: u64| if measured_s > 0.0 { (count as f64 / measured_s * 10.0).round() / 10.0 } else { 0.0 };
         let summary = |metric| Summary::of(histograms.get(metric));
-        let encoded = Metric::ALL.into_iter().filter(|m| !histograms.get(*m).is_empty());
         let mut report = Report {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -382,6 +400,7 @@ impl<'a> Run<'a> {
             unacknowledged: checked.unacknowledged,
             resent: total.resent,
             missed_while_away: checked.missed_while_away,
+            under_way: checked.under_way,
             missed_sends: checked.missed_sends + total.missed_sends,
             latency_us: summary(Metric::Latency),
             latency_uncorrected_us: summary(Metric::Uncorrected),
@@ -396,14 +415,14 @@ impl<'a> Run<'a> {
             broker: self.broker(total.delivered_measured, rss_before_bytes),
             retained: None,
             intervals: self.samples.intervals(self.times),
-            histograms: encoded.map(|m| (m.name().to_owned(), histogram::encode(histograms.get(m)))).collect(),
+            histograms: histograms.encoded(),
         };
         report.generator.limit = limit(&report, self.samples.longest_stop_ns());
         report
     }
 
     fn outcome_name(&self) -> &'static str {
-        match (&self.failure, self.is_interrupted()) {
+        match (&self.failure, self.is_load_cut || self.is_interrupted()) {
             (Some(_), _) => "failed",
             (None, true) => "interrupted",
             (None, false) => "complete",
@@ -417,7 +436,7 @@ impl<'a> Run<'a> {
             failed: total.failed,
             dropped: total.dropped,
             sessions_lost: total.sessions_lost,
-            absent: total.absent,
+            absent: if self.is_wait_cut { 0 } else { total.absent },
             established_per_s: (total.established as f64 / self.ramp_s.max(1e-3)).round(),
             first_error: self.shared.first_error(),
         }

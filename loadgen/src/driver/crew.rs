@@ -23,6 +23,10 @@ const SLOTS_SPARE: u32 = 256;
 /// Descriptors that everything but rings' tables takes: connections under way, files, histograms' channels.
 const DESCRIPTORS_RESERVED: u64 = 2_048;
 
+/// With more clients than this a process does without huge pages: memory that is touched here and there, as that of many
+/// connections is, would be resident in pieces of 2 MiB.
+const HUGE_PAGES_CLIENTS_MAX: u32 = 1_000;
+
 /// What a thread of the crew ends with: its outcomes, or a sentence.
 pub(super) type Ending = Result<Vec<Outcome>, String>;
 
@@ -62,6 +66,10 @@ impl Crew {
         clock: Clock,
         part: Part,
     ) -> Result<Self, Error> {
+        if plan.clients() > HUGE_PAGES_CLIENTS_MAX {
+            // A kernel that knows of no huge pages has none to disable.
+            let _ = rustix::thread::disable_transparent_huge_pages(true);
+        }
         let (full, from_workers) = mpsc::channel();
         let mut crew = Self::new(Shared::new(part.own as usize), u64::from(part.own), Duration::ZERO, from_workers);
         let sources = if options.sources.is_empty() {

@@ -63,6 +63,8 @@ pub(crate) struct Checked {
     pub(crate) pairs: Vec<PairAtFault>,
     /// Deliveries missed by receivers that were away without a session.
     pub(crate) missed_while_away: u64,
+    /// Deliveries that nobody waited for to the end.
+    pub(crate) under_way: u64,
     /// Messages never acknowledged or refused.
     pub(crate) unacknowledged: u64,
     /// Messages that were due and never sent.
@@ -104,8 +106,8 @@ impl Worker {
     }
 }
 
-/// Compares what was sent with what was received.
-pub(crate) fn check(plan: &Plan, expectation: &Expectation, outcomes: &[Outcome]) -> Checked {
+/// Compares what was sent with what was received. What is missing is lost, unless the wait for it was cut short.
+pub(crate) fn check(plan: &Plan, expectation: &Expectation, outcomes: &[Outcome], is_wait_cut: bool) -> Checked {
     let mut checked = Checked::default();
     let mut sent: HashMap<u32, &Sent> = HashMap::new();
     for one in outcomes.iter().flat_map(|o| &o.publishers) {
@@ -123,8 +125,9 @@ pub(crate) fn check(plan: &Plan, expectation: &Expectation, outcomes: &[Outcome]
         for tracker in received.trackers.iter() {
             let Some(sent) = sent.get(&tracker.publisher) else { continue };
             let missing = tracker.lost(sent.messages, &sent.excused);
-            let lost = if received.interrupted { 0 } else { missing };
-            checked.missed_while_away += missing - lost;
+            let lost = if received.interrupted || is_wait_cut { 0 } else { missing };
+            *if received.interrupted { &mut checked.missed_while_away } else { &mut checked.under_way } +=
+                missing - lost;
             let by_qos = checked.by_qos.entry(tracker.qos.to_string()).or_default();
             by_qos.expected += tracker.received() + missing;
             by_qos.received += tracker.received();
@@ -195,7 +198,10 @@ publish = { topic = "t/{i}", qos = 1, rate_per_s = 1 }
             publishers: vec![sent(2, vec![]), sent(3, vec![3])],
             histograms: Histograms::new(),
         };
-        let checked = check(&plan, &expectation, &[outcome]);
+        let cut = check(&plan, &expectation, std::slice::from_ref(&outcome), true);
+        assert_eq!((cut.by_qos["1"].lost, cut.under_way, cut.missed_while_away), (0, 1, 4));
+        let checked = check(&plan, &expectation, &[outcome], false);
+        assert_eq!(checked.under_way, 0);
         assert_eq!(checked.by_qos["1"], Checks { expected: 4 + 3, received: 2, lost: 1, duplicated: 1, reordered: 0 });
         assert_eq!((checked.missed_while_away, checked.unacknowledged, checked.missed_sends), (4, 1, 10));
         let pair = &checked.pairs[0];

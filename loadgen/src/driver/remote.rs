@@ -252,6 +252,7 @@ fn serve(link: &mut Link) -> Result<(), String> {
         patience: Duration::ZERO,
         offline_share: start.offline_share,
         check_retained: false,
+        keeps_log: false,
         interrupted: Arc::new(AtomicBool::new(false)),
     };
     let mut crew = Crew::of_workers(&plan, &expectation, &options, clock, part).map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ use crate::report::{FORMAT, Interval, Report, heat};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -17,8 +18,8 @@ pub(crate) struct LoggedInterval {
     pub(crate) start: Duration,
     /// Its length.
     pub(crate) length: Duration,
-    /// What was measured in it.
-    pub(crate) histograms: Histograms,
+    /// What was measured in it: histograms by name, encoded.
+    pub(crate) encoded: BTreeMap<String, String>,
 }
 
 /// Metrics that are logged second by second; the first one has no tag, so that viewers show it.
@@ -41,8 +42,9 @@ pub(crate) fn write_hlog(path: &Path, started: SystemTime, intervals: &[LoggedIn
             .begin_log_with(&mut bytes, &mut serializer)
             .map_err(io)?;
         for interval in intervals {
+            let histograms = Histograms::try_from(interval.encoded.clone())?;
             for metric in LOGGED {
-                let histogram = interval.histograms.get(metric);
+                let histogram = histograms.get(metric);
                 if histogram.is_empty() && metric != Metric::Latency {
                     continue;
                 }
@@ -140,7 +142,8 @@ mod tests {
         let mut histograms = Histograms::new();
         histograms.record(Metric::Latency, 1_000);
         histograms.record(Metric::Lateness, 7);
-        let interval = LoggedInterval { start: Duration::from_secs(3), length: Duration::from_secs(1), histograms };
+        let (start, length) = (Duration::from_secs(3), Duration::from_secs(1));
+        let interval = LoggedInterval { start, length, encoded: histograms.encoded() };
         let path = std::env::temp_dir().join(format!("ringtail-load-{}.hlog", std::process::id()));
         write_hlog(&path, SystemTime::now(), &[interval]).expect("write");
         let report = Report::read(&path).expect("read");
@@ -157,7 +160,7 @@ mod tests {
     fn a_distribution_ends_at_the_largest_value() {
         let mut h = crate::histogram::empty();
         for us in 1..=1_000u64 {
-            h.saturating_record(us * 1_000);
+            crate::histogram::record(&mut h, us * 1_000, 1);
         }
         let mut out = Vec::new();
         hgrm(&h, &mut out).expect("memory");

@@ -64,6 +64,9 @@ pub(crate) struct Report {
     pub(crate) resent: u64,
     /// Deliveries missed by clients that were away without a session.
     pub(crate) missed_while_away: u64,
+    /// Deliveries that had not come when Ctrl-C ended the wait for them: lost or late.
+    #[serde(default)]
+    pub(crate) under_way: u64,
     /// Messages that were due but never left the generator.
     pub(crate) missed_sends: u64,
     /// Latency from the due time.

@@ -80,6 +80,7 @@ fn write_checks(r: &Report, out: &mut String) -> std::fmt::Result {
         (r.unacknowledged, "never acknowledged"),
         (r.resent, "sent again after a reconnection"),
         (r.missed_while_away, "missed by clients that were away without a session"),
+        (r.under_way, "under way when the wait for them was interrupted: lost or late"),
         (r.missed_sends, "due but never sent"),
     ];
     for (count, what) in others.iter().filter(|(count, _)| *count > 0) {

@@ -5,7 +5,6 @@ use crate::support::program::{Finished, finished, program, scratch};
 use crate::support::{drive, pairs, start};
 use ringtail_mqtt::reason::ReasonCode;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 fn says(finished: &Finished, code: i32, words: &[&str]) {
@@ -86,45 +85,4 @@ fn addresses_and_names_that_are_none() {
     says(&run(&["scenarios", "nothing"]), 2, &["`nothing`", "listed"]);
     let rate = run(&["run", "pair", "--target", "mqtt://127.0.0.1:1", "--rate", "0"]);
     says(&rate, 2, &["--rate 0"]);
-}
-
-#[test]
-fn ctrl_c_still_reports() {
-    let broker = TestBroker::start(Faults::default());
-    let (json, file) = (scratch("report.json"), scratch("scenario.toml"));
-    std::fs::write(&file, pairs(2, 100, 1).replace(", messages = 100", "")).expect("a scenario");
-    let url = broker.url();
-    let path = |p: &Path| p.to_str().expect("a plain path").to_owned();
-    let (file_name, json_name) = (path(&file), path(&json));
-    let arguments = [
-        "run",
-        &file_name,
-        "--target",
-        &url,
-        "--duration",
-        "10m",
-        "--idle",
-        "park",
-        "--json",
-        &json_name,
-        "--progress",
-    ];
-    let mut child =
-        program(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-    // Each second of load has a line of progress.
-    let mut progress = std::io::BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.contains("delivered") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut progress, &mut line).expect("a line") > 0, "progress is shown");
-    }
-    // The load is on, and there is something to report: a subscriber has most of these.
-    broker.wait_for_acknowledgements(60);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
-    let ended = finished(child.wait_with_output().expect("it ends"), &json);
-    std::fs::remove_file(file).expect("the scenario");
-    assert_eq!(ended.code, 130, "{}", ended.stdout);
-    assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
-    assert!(ended.number("delivered") >= 60.0 && ended.number("duration_s") < 600.0, "{}", ended.stdout);
 }

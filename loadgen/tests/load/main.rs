@@ -8,6 +8,7 @@ mod agents;
 mod compare;
 mod delivery;
 mod failures;
+mod interrupts;
 mod latency;
 mod support;
 mod verify;

@@ -97,7 +97,7 @@ mod tests {
     fn both_sides_are_drawn() {
         let run = |us: u64| {
             let mut h = histogram::empty();
-            (1..=1_000u64).for_each(|i| h.saturating_record(us * 1_000 + i));
+            (1..=1_000u64).for_each(|i| histogram::record(&mut h, us * 1_000 + i, 1));
             let mut report = Report { latency_us: crate::histogram::Summary::of(&h), ..Report::default() };
             report.histograms.insert("latency".into(), histogram::encode(&h));
             report

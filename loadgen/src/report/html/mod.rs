@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_page_holds_every_part_and_nothing_from_elsewhere() {
         let mut h = histogram::empty();
-        (1..=5_000u64).for_each(|us| h.saturating_record(us * 1_000));
+        (1..=5_000u64).for_each(|us| histogram::record(&mut h, us * 1_000, 1));
         let interval = |at_s| Interval {
             at_s,
             length_s: 1.0,
