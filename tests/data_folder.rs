@@ -209,7 +209,7 @@ fn a_damaged_segment_and_a_missing_one_are_named() {
     let (second, third) = (&segments[1], &segments[2]);
     let sound = fs::read(second).unwrap();
     let mut bytes = sound.clone();
-    bytes[300_000] ^= 1;
+    bytes[100_000] ^= 1;
     fs::write(second, bytes).unwrap();
     wants_repair(&dir, &[path(second), "is damaged at byte", "copy the folder, then run a repair"]);
     fs::write(second, sound).unwrap();

@@ -23,7 +23,7 @@ pub struct LogOptions {
     /// Bytes of the smallest segment. Between the two the log chooses: larger ones cost fewer changes, smaller ones give room
     /// back sooner.
     pub segment_bytes_min: u64,
-    /// Bytes that all segments may take on disk, at least four segments. One of them is kept for what frees room.
+    /// Bytes that all segments may take on disk, at least four of the largest. Up to two of them are kept for what frees room.
     pub limit_bytes: u64,
     /// Bytes that may wait in memory for a commit. When more come than the disk takes, an append writes them itself.
     pub staged_bytes_max: usize,

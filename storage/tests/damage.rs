@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Keeper, Subject, options, recover};
+use common::{Keeper, Subject, options, options_from_smallest, recover};
 use proptest::prelude::*;
 use ringtail_storage::crash::CrashDisk;
 use ringtail_storage::tools::{Flaw, Repair, Repaired, repair, replay, verify};
@@ -152,6 +152,33 @@ fn a_missing_segment_is_named_and_can_be_given_up() {
         let kept = keeper.values.iter().filter(|(key, value)| left.values.get(key) == Some(value)).count();
         assert!(kept > 0, "{name}: what the other segments hold is kept");
     }
+}
+
+/// What stands in the place of a lost segment is as large as that was, also when all others are smaller.
+#[test]
+fn a_missing_segment_may_have_been_the_largest() {
+    let log_options = options_from_smallest(64 << 10);
+    let mut subject = Subject::new(CrashDisk::new(512, 7), log_options);
+    for key in 0..20 {
+        subject.set(key, 100).unwrap();
+        subject.work();
+    }
+    let large = subject.log.body_bytes_max() - 4;
+    subject.set(100, large).unwrap();
+    let lost = subject.keeper.values[&100].at.start().segment();
+    while subject.log.tail().segment() == lost {
+        subject.set(101, 10_000).unwrap();
+    }
+    let Subject { disk, log, mut keeper, .. } = subject;
+    log.close().unwrap();
+    disk.put_contents(&format!("{lost:010}.seg"), None);
+    assert!(matches!(recover(&disk, log_options), Err(StorageError::Missing { .. })));
+    let done = repair(&disk, Repair::Skip).unwrap();
+    assert!(matches!(done.as_slice(), [Repaired::Replaced { .. }]), "{done:?}");
+    assert!(verify(&disk, |_| {}).unwrap().is_sound());
+    let (_, recovered, _) = recover(&disk, log_options).unwrap();
+    keeper.values.retain(|_, value| value.at.start().segment() != lost);
+    assert_eq!(recovered.values, keeper.values);
 }
 
 #[test]

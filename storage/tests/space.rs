@@ -75,7 +75,7 @@ fn segments_go_by_what_is_live() {
     for (keys, seed) in [(1, 1), (20, 2), (400, 3), (3000, 4)] {
         let mut subject = Subject::new(CrashDisk::new(512, seed), options_from_smallest(LARGEST));
         // A sixteenth of the values, of up to 200 bytes, or some times what is appended before a job is carried out.
-        let segment_bytes = (keys * 200 / 16).max(4096);
+        let segment_bytes = (keys * 200 / 16).max(8192);
         churn_within(&mut subject, segment_bytes, 30_000, keys, seed);
         let stats = subject.log.stats();
         assert!(stats.appended_bytes > 40 * segment_bytes);

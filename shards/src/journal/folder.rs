@@ -473,6 +473,7 @@ pub(super) fn open_log(
 fn log_options(storage: &Storage) -> LogOptions {
     let acknowledge = if storage.sync == Sync::Always { Acknowledge::Synced } else { Acknowledge::Written };
     let Storage { segment_bytes, limit_bytes, .. } = *storage;
-    let segment_bytes_min = LogOptions::default().segment_bytes_min.min(segment_bytes);
+    // Smaller ones in any case: a full log of one size can be filled up so that it no longer comes free.
+    let segment_bytes_min = LogOptions::default().segment_bytes_min.min(segment_bytes / 4 / 8 * 8);
     LogOptions { segment_bytes, segment_bytes_min, limit_bytes, acknowledge, staged_bytes_max: segment_bytes as usize }
 }

@@ -7,6 +7,7 @@
 
 use std::io;
 
+use super::size::{FRAME_BYTES, capacity_of, half_of};
 use super::{Log, Purpose, Spare};
 use crate::backing::{Backing, SegmentFile};
 use crate::chain::segment_name;
@@ -61,12 +62,14 @@ pub(super) struct Cleaner {
     at: u32,
     /// The disk was told that the segment will be read up to here.
     announced: u32,
+    /// There is no room to move it.
+    blocked: bool,
     window: Window,
 }
 
 impl Default for Cleaner {
     fn default() -> Cleaner {
-        Cleaner { segment: 0, at: 0, announced: 0, window: Window::of(WINDOW_BYTES) }
+        Cleaner { segment: 0, at: 0, announced: 0, blocked: false, window: Window::of(WINDOW_BYTES) }
     }
 }
 
@@ -93,17 +96,18 @@ impl Cleaner {
 
 impl<B: Backing> Log<B> {
     /// Whether [`Log::clean_slice`] has something to do: the log takes more than 2.5 times its live bytes, and more than
-    /// those and two segments, or its oldest segment is all dead, or it is full and a quarter of a segment's bytes are dead.
+    /// those and two segments, or its oldest segment is all dead, or it is full and a quarter of such a segment's bytes as what
+    /// is live asks for are dead.
     pub fn wants_cleaning(&self) -> bool {
         let Some(front) = self.sealed.front() else { return false };
         if self.ledger.live_bytes_of(front.header.id) == 0 {
             return true;
         }
-        let (segment_bytes, live) = (self.sizes.bytes, self.ledger.live_bytes());
         match self.full {
             // What ends the life of records takes the room that cleaning needs as well: there is no time to lose.
-            Some(_) => self.dead_bytes() > segment_bytes / 4,
+            Some(_) => self.dead_bytes() > self.size_by_live() / 4,
             None => {
+                let (segment_bytes, live) = (self.sizes.bytes, self.ledger.live_bytes());
                 let used = self.sealed_bytes + self.active.header.len;
                 used > (live * USED_PER_LIVE_TENTHS / 10).max(live + SEGMENTS_GRANTED * segment_bytes)
             }
@@ -125,14 +129,28 @@ impl<B: Backing> Log<B> {
         if need <= self.active_room() { need } else { 0 }
     }
 
+    /// Whether `bytes` of a full log's room may go to what ends the life of records. While it is being cleaned, there must be
+    /// room left to move any segment.
+    ///
+    /// What moves a segment takes no more than it gives back, so that room stays however many are moved, as long as nobody else
+    /// takes of it.
+    pub(super) fn may_free(&self, bytes: usize) -> bool {
+        if self.cleaner.blocked || !self.wants_cleaning() {
+            return true;
+        }
+        let largest = self.options.segment_bytes;
+        let needed = capacity_of(largest) + if self.is_of_many_sizes() { half_of(largest) } else { 0 };
+        let left = self.options.limit_bytes.saturating_sub(self.disk_bytes - self.going_bytes) as usize;
+        self.active_room() + self.spare_capacity() + left.saturating_sub(FRAME_BYTES) >= needed + bytes
+    }
+
     /// Whether the oldest segment, of which `live` bytes are live, can be moved to its end. Begun and not finished, it would
     /// take the room of a full log and give none.
     fn can_move(&mut self, live: u64) -> bool {
-        let need = live as usize + MARK_BYTES;
-        if self.full.is_none() || self.active_room() >= need + self.reserved_bytes {
-            return true;
-        }
-        self.fit_whole(need, Purpose::Move).is_ok() && (self.has_spare() || self.ready_spare(Purpose::Move).is_ok())
+        let need = live as usize + MARK_BYTES + self.reserved_bytes;
+        // In two parts, of which the first may end before the largest record.
+        let divided = need + (live as usize).min(half_of(self.options.segment_bytes)) - self.active_room().min(need);
+        self.full.is_none() || self.active_room() >= need || self.fit_moved(need.min(divided)).is_ok()
     }
 
     /// Looks through up to about `budget_bytes` of the oldest segment and moves what `owner` still needs. What it moves goes
@@ -158,7 +176,8 @@ impl<B: Backing> Log<B> {
         if live == 0 {
             return self.retire_front();
         }
-        if !self.can_move(live) {
+        self.cleaner.blocked = !self.can_move(live);
+        if self.cleaner.blocked {
             return Ok(CleanProgress::Full);
         }
         self.cleaner.begin(id);
@@ -190,7 +209,7 @@ impl<B: Backing> Log<B> {
             match cursor.next(window) {
                 Ok(Ok(Item::Record(record))) => {
                     if !record.tombstone && owner.is_live(&record) {
-                        if self.awaits_segment(format::record_bytes(record.body.len())) {
+                        if self.awaits_segment(format::record_bytes(record.body.len()) + MARK_BYTES) {
                             return Ok(Some(CleanProgress::Waiting));
                         }
                         match self.move_record(&record) {
@@ -245,7 +264,8 @@ impl<B: Backing> Log<B> {
         if self.awaits_segment(MARK_BYTES) {
             return Ok(CleanProgress::Waiting);
         }
-        match self.make_room(MARK_BYTES, MARK_BODY_BYTES, Purpose::Move) {
+        let purpose = if self.has_room_beside(MARK_BYTES) { Purpose::Keep } else { Purpose::Move };
+        match self.make_room(MARK_BYTES, MARK_BODY_BYTES, purpose) {
             Ok(()) => {}
             Err(AppendError::Stopped { .. }) => {
                 return Err(StorageError::Stopped { dir: self.dir.to_path_buf() });

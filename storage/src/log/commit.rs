@@ -352,6 +352,7 @@ impl<B: Backing> Log<B> {
         {
             let (id, bytes) = (retired.id, retired.bytes);
             self.retired.pop_front();
+            self.going_bytes -= bytes; // and again, with its job
             self.remove_unused(id, bytes);
         }
     }

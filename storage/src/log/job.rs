@@ -106,7 +106,8 @@ impl<B: Backing> Log<B> {
         match finished.0 {
             Outcome::Made { header, file } => self.take_made(header, file),
             Outcome::Removed { bytes, outcome } => {
-                self.disk_bytes = self.disk_bytes.saturating_sub(bytes);
+                self.disk_bytes -= bytes;
+                self.going_bytes -= bytes;
                 self.retry_room();
                 outcome
             }
@@ -176,11 +177,13 @@ impl<B: Backing> Log<B> {
 
     /// Has the file of a segment removed that nothing was written to or that is no longer needed.
     pub(super) fn remove_unused(&mut self, id: u32, bytes: u64) {
+        self.going_bytes += bytes;
         self.jobs.push_back(Job::remove(&self.backing, segment_name(id), bytes));
     }
 
     /// Has the file of a segment removed when all that was appended so far is on disk.
     pub(super) fn retire(&mut self, segment: SegmentHeader) {
+        self.going_bytes += segment.len;
         self.retired.push_back(Retired { after: self.tail(), id: segment.id, bytes: segment.len });
     }
 }

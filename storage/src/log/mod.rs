@@ -114,7 +114,7 @@ enum Purpose {
     Keep,
     /// What ends the life of records, or must be appended for other reasons also when the log is full.
     Free,
-    /// What is moved so that a segment can go, and the mark that lets it go. The last segment of the limit is for these alone.
+    /// What is moved so that a segment can go. The last of the limit is for these alone.
     Move,
 }
 
@@ -144,6 +144,8 @@ pub struct Log<B: Backing = Disk> {
     jobs: VecDeque<Job<B>>,
     /// Bytes of all segments' files that exist or are being made or removed.
     disk_bytes: u64,
+    /// Of these, bytes of files that will be removed.
+    going_bytes: u64,
 
     written: Offset,
     synced: Offset,

@@ -127,6 +127,7 @@ impl<B: Backing> Log<B> {
             retired: VecDeque::new(),
             jobs: VecDeque::new(),
             disk_bytes,
+            going_bytes: beside,
             written: replayed.end,
             synced: replayed.end,
             durable: Durable::mint(replayed.end),

@@ -36,7 +36,10 @@ impl<B: Backing> Log<B> {
     pub(super) fn make_room(&mut self, need: usize, len: usize, purpose: Purpose) -> Result<(), AppendError> {
         self.demand(len, purpose)?;
         if need > self.active_room() {
-            self.fit_half(need, purpose)?;
+            match self.full {
+                Some(_) if purpose == Purpose::Move => self.fit_moved(need)?,
+                _ => self.fit_half(need, purpose)?,
+            }
             self.roll(purpose)?;
         } else if self.stage.len() + need > self.options.staged_bytes_max {
             self.spill().map_err(|_| AppendError::Stopped { dir: Arc::clone(&self.dir) })?;
@@ -65,9 +68,16 @@ impl<B: Backing> Log<B> {
     pub(super) fn keep_room(&mut self, taken: usize, purpose: Purpose) -> Result<(), AppendError> {
         let kept = match purpose {
             Purpose::Grow => half_of(self.sizes.bytes),
-            Purpose::Free => self.room_of_cleaning(),
-            Purpose::Keep | Purpose::Move => 0,
+            // The mark that lets a segment go is to find room, if no more can be had.
+            Purpose::Free => self.room_of_cleaning().max(MARK_BYTES),
+            Purpose::Move => MARK_BYTES,
+            Purpose::Keep => 0,
         };
+        if let (Some(cause), Purpose::Free) = (self.full, purpose)
+            && !self.may_free(taken)
+        {
+            return Err(self.full_error(cause));
+        }
         if self.has_room_beside(taken + kept) {
             return Ok(());
         }
@@ -99,6 +109,8 @@ impl<B: Backing> Log<B> {
     /// Works out how much may be appended without a closer look.
     pub(super) fn refresh_room(&mut self) {
         let staged = self.options.staged_bytes_max.saturating_sub(self.stage.len());
+        // A larger record needs the closer look as well.
+        let staged = staged.min(half_of(self.options.segment_bytes));
         self.room = match self.spare {
             _ if self.stopped || self.full.is_some() => 0,
             Spare::Ready(_) => staged.min(self.active_room()),
@@ -156,7 +168,7 @@ impl<B: Backing> Log<B> {
     pub(super) fn next_segment(&mut self, purpose: Purpose) -> Result<Segment<B::File>, AppendError> {
         match std::mem::replace(&mut self.spare, Spare::Wanted) {
             Spare::Ready(next) => Ok(next),
-            Spare::Refused if purpose != Purpose::Move => Err(self.refuse(self.full.unwrap_or(FullCause::Segment))),
+            Spare::Refused if !self.may_ask_again(purpose) => Err(self.refuse(self.full.unwrap_or(FullCause::Segment))),
             missing => {
                 if !matches!(missing, Spare::Refused) {
                     self.sizes.hasten();
@@ -166,6 +178,15 @@ impl<B: Backing> Log<B> {
                 self.note_room();
                 Ok(made)
             }
+        }
+    }
+
+    /// Whether a segment that was refused may be had for this purpose all the same.
+    fn may_ask_again(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Move => true,
+            Purpose::Free => self.full == Some(FullCause::Limit),
+            Purpose::Grow | Purpose::Keep => false,
         }
     }
 
@@ -194,10 +215,18 @@ impl<B: Backing> Log<B> {
         Ok(SegmentHeader { id, len: bytes, log_id: self.active.header.log_id, salt: job::salt(&entropy) })
     }
 
-    /// Bytes that all segments may take for this purpose.
+    /// Bytes that all segments may take for this purpose. With segments of one size any is moved into another. With many, what
+    /// is moved may have to be divided, which takes half as much again, and what has been moved may have filled the last one up
+    /// that what ends the life of records could use.
     fn limit_bytes(&self, purpose: Purpose) -> u64 {
-        let for_moving = if purpose == Purpose::Move { 0 } else { self.options.segment_bytes };
-        self.options.limit_bytes - for_moving
+        let largest = self.options.segment_bytes;
+        let for_others = match purpose {
+            Purpose::Move => 0,
+            _ if !self.is_of_many_sizes() => largest,
+            Purpose::Free | Purpose::Keep => largest + largest / 2,
+            Purpose::Grow => 2 * largest,
+        };
+        self.options.limit_bytes - for_others
     }
 
     /// There is a segment ahead: new records are taken again, unless it is the one that is for moving alone.

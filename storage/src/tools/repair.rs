@@ -160,8 +160,9 @@ impl<B: Backing> Mender<'_, B> {
             return Ok(());
         };
         let entropy = self.backing.entropy().map_err(|e| StorageError::io(&self.path(id), "choose a salt for", e))?;
-        let header = SegmentHeader { id, salt: salt(&entropy), ..other };
         let limit = limit_of(&survey, id).unwrap_or(0);
+        // The lost one may have been larger than any that is left.
+        let header = SegmentHeader { id, salt: salt(&entropy), len: other.len.max(limit.into()), ..other };
         let mut bytes = Vec::new();
         self.encode_opening(&survey, &header, &mut bytes)?;
         let left = (limit as usize).saturating_sub(SEGMENT_HEADER_BYTES as usize + bytes.len());

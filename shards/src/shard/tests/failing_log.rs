@@ -11,7 +11,7 @@ use ringtail_storage::crash::seeded;
 use std::collections::BTreeSet;
 
 const QOS_1: QoS = QoS::AtLeastOnce;
-const SEGMENT_BYTES: u64 = 16 << 10;
+const SEGMENT_BYTES: u64 = 32 << 10;
 /// Several to a segment.
 const PAYLOAD_BYTES: usize = 2_000;
 /// More than the disks of these tests have room for.
