@@ -10,7 +10,7 @@ use crate::wire::Slot;
 use ringtail_mqtt::codec::{self, DecodeError};
 use ringtail_mqtt::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion};
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{Accepted, DetachCause, Session};
+use ringtail_mqtt::session::{Accepted, Admission, DetachCause, Session};
 use std::hash::{BuildHasher, RandomState};
 
 impl Core {
@@ -70,38 +70,37 @@ impl Core {
             self.refuse_connect(number, ReasonCode::QuotaExceeded, Some(connect));
             return Flow::Stop;
         }
+        let goes_on = found.filter(|session| !connect.clean_start && self.outlives_its_connection(*session));
+        let accepted =
+            Accepted { session_present: goes_on.is_some(), assigned_client_id: assigned, authentication_data };
+        // A CONNECT that is refused leaves the connection and the session that are there as they are.
+        let admission = match Admission::of(connect, &accepted, &self.config.limits) {
+            Ok(admission) => admission,
+            Err(reason) => {
+                self.refuse_connect(number, reason, Some(connect));
+                return Flow::Stop;
+            }
+        };
         if let Some(session) = found {
             self.take_over(session);
         }
-        // Taking over may have ended the session, when it was not to outlive its connection.
-        let mut found = found.filter(|session| self.local.sessions.get(*session).is_some());
-        if connect.clean_start
-            && let Some(session) = found.take()
-        {
+        if let Some(session) = found.filter(|_| goes_on.is_none()) {
             self.end_session(session); // [MQTT-3.1.2-4], [MQTT-3.1.2-6]
         }
-        let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
+        let session = goes_on.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
         self.bind(number, session);
-        let accepted = Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data };
         let now = self.local.now;
         let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
-        let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
-        match connected {
-            Ok(pumped) => {
-                self.local.count_pumped(pumped);
-                self.file_timer(session);
-                self.set_members_online(session, true);
-                self.keep_session(session)
-            }
-            Err(reason) => {
-                self.unbind(number);
-                if found.is_none() {
-                    self.local.sessions.remove(session);
-                }
-                self.refuse_connect(number, reason, Some(connect));
-                Flow::Stop
-            }
-        }
+        let pumped = entry.session.connect(admission, &self.config.limits, now, outbox);
+        self.local.count_pumped(pumped);
+        self.file_timer(session);
+        self.set_members_online(session, true);
+        self.keep_session(session)
+    }
+
+    /// Whether there is something to go on with when the session's connection, if it has one, is taken over.
+    fn outlives_its_connection(&self, session: u32) -> bool {
+        self.local.sessions.get(session).is_some_and(|entry| !entry.session.is_transient())
     }
 
     fn bind(&mut self, number: u32, session: u32) {
