@@ -7,6 +7,7 @@ use super::settings::{self, Settings};
 use super::{Extras, Session};
 use crate::codec;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion, QoS};
 use crate::reason::ReasonCode;
@@ -49,6 +50,18 @@ impl Admission {
         let settings = Settings::agree(connect, limits);
         let connack = encode_connack(connect, accepted, &settings, limits)?;
         Ok(Self { settings, will: will.map(Box::new), extras: Extras::of(connect, limits), connack })
+    }
+
+    /// [`Session::session_expiry_s`] of the session once it is connected.
+    #[must_use]
+    pub fn session_expiry_s(&self) -> u32 {
+        self.settings.session_expiry_s
+    }
+
+    /// [`Session::pending_will`] of the session once it is connected.
+    #[must_use]
+    pub fn pending_will(&self) -> Option<(&Message, u32, Option<u32>)> {
+        self.will.as_ref().map(|will| will.parts())
     }
 }
 

@@ -1,6 +1,7 @@
 //! CONNECT: to which shard the client belongs, what becomes of the session that was there, and the hand-over.
 
 use super::{Arriving, Core, Request};
+use crate::journal::PreparedSession;
 use crate::shard::connection::Phase;
 use crate::shard::ending::names_another_server;
 use crate::shard::inbound::Flow;
@@ -73,9 +74,8 @@ impl Core {
         let goes_on = found.filter(|session| !connect.clean_start && self.outlives_its_connection(*session));
         let accepted =
             Accepted { session_present: goes_on.is_some(), assigned_client_id: assigned, authentication_data };
-        // A CONNECT that is refused leaves the connection and the session that are there as they are.
-        let admission = match Admission::of(connect, &accepted, &self.config.limits) {
-            Ok(admission) => admission,
+        let (admission, prepared) = match self.check_connect(connect, &accepted, client_id, goes_on) {
+            Ok(checked) => checked,
             Err(reason) => {
                 self.refuse_connect(number, reason, Some(connect));
                 return Flow::Stop;
@@ -95,7 +95,22 @@ impl Core {
         self.local.count_pumped(pumped);
         self.file_timer(session);
         self.set_members_online(session, true);
-        self.keep_session(session)
+        self.keep_session(session, prepared);
+        Flow::Continue
+    }
+
+    /// The last that may refuse a CONNECT. It comes before anything happens to the connection and the session that are there:
+    /// a client that is refused leaves them as they are.
+    fn check_connect(
+        &mut self,
+        connect: &Connect<'_>,
+        accepted: &Accepted<'_>,
+        client_id: &str,
+        goes_on: Option<u32>,
+    ) -> Result<(Admission, Option<PreparedSession>), ReasonCode> {
+        let admission = Admission::of(connect, accepted, &self.config.limits)?;
+        let prepared = self.prepare_session(connect, client_id, goes_on, &admission)?;
+        Ok((admission, prepared))
     }
 
     /// Whether there is something to go on with when the session's connection, if it has one, is taken over.
