@@ -8,7 +8,7 @@ use ringtail_mqtt::packet::{
     Ack, AckProperties, Connect, Packet, PacketId, Properties, ProtocolVersion, Publish, PublishProperties, QoS,
 };
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{Accepted, Action, DeliverOptions, Delivered, Encoder, Outgoing, Session};
+use ringtail_mqtt::session::{Accepted, Action, Admission, DeliverOptions, Delivered, Encoder, Outgoing, Session};
 use ringtail_mqtt::time::Millis;
 use std::hint::black_box;
 use std::rc::Rc;
@@ -45,8 +45,8 @@ impl Bench {
             username: None,
             password: None,
         };
-        let accepted = Accepted::default();
-        bench.session.connect(&connect, &accepted, &bench.limits, NOW, &mut bench.out).expect("accepted");
+        let admission = Admission::of(&connect, &Accepted::default(), &bench.limits).expect("accepted");
+        bench.session.connect(admission, &bench.limits, NOW, &mut bench.out);
         bench
     }
 

@@ -238,7 +238,8 @@ impl World {
             username: None,
             password: None,
         };
-        self.session.connect(&connect, &Accepted::default(), &self.limits, NOW, &mut self.out).expect("accepted");
+        let admission = Admission::of(&connect, &Accepted::default(), &self.limits).expect("accepted");
+        self.session.connect(admission, &self.limits, NOW, &mut self.out);
         self.client.connected(receive_maximum.min(self.limits.inflight_max), self.version);
     }
 

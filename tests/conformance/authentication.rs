@@ -94,6 +94,23 @@ conformance! {
         }
     }
 
+    /// The connection of that client identifier goes on when another one has authenticated and is refused all the same.
+    // 5.0: [MQTT-3.1.4-2], [MQTT-3.1.4-3], [MQTT-3.1.4-4]
+    fn refused_in_the_end(at: V5) {
+        let at = with_method(at);
+        let (mut client, _) = at.connect(&at.lasting("client"));
+        client.subscribe(&at.topic("a"), 1);
+        let mut refused = at.open(&connecting(&at, "client", "1").will(Will::new("$SYS/a", "x")));
+        answer_rounds(&mut refused, 1);
+        assert_eq!(refused.connack().reason, NOT_AUTHORIZED);
+        assert_eq!(refused.next(), None);
+        at.publisher().publish(at.message("a", "still there"));
+        assert_eq!(client.payload(), "still there");
+        client.leave(0);
+        let (_, connack) = at.connect(&at.lasting("client"));
+        assert!(connack.session_present());
+    }
+
     // 5.0: [MQTT-3.15.1-1], [MQTT-3.15.2-1]
     fn auth_that_is_none(at: V5) {
         for (flags, body) in [(1, &[0x18, 0][..]), (2, &[]), (0, &[0x01, 0]), (0, &[0x80, 0])] {

@@ -8,11 +8,29 @@ use crate::raw::*;
 const TEXT: [u8; 2] = [0x01, 1];
 const NOT_TEXT: &[u8] = b"\xC3\x28";
 const NOT_AUTHORIZED: u8 = 0x87;
+const PACKET_TOO_LARGE: u8 = 0x95;
 const PAYLOAD_FORMAT_INVALID: u8 = 0x99;
+const RETAIN_NOT_SUPPORTED: u8 = 0x9A;
+const QOS_NOT_SUPPORTED: u8 = 0x9B;
 
 /// The server's topics, of this case alone.
 fn server_topic(at: &At) -> String {
     format!("$SYS/{}", at.topic("a"))
+}
+
+/// A client that is subscribed to `a` is still there, and gets what is published.
+fn goes_on(at: &At, client: &mut Raw) {
+    at.publisher().publish(at.message("a", "still there"));
+    assert_eq!(client.payload(), "still there");
+}
+
+/// The session of a client that is subscribed to `a` is there when it comes again.
+fn is_kept(at: &At, client: Raw) {
+    client.leave(0);
+    at.publisher().publish(at.message("a", "meanwhile"));
+    let (mut client, connack) = at.connect(&at.lasting("client"));
+    assert!(connack.session_present());
+    assert_eq!(client.payload(), "meanwhile");
 }
 
 conformance! {
@@ -92,6 +110,50 @@ conformance! {
         let mut client = at.open(&at.connecting("client").will(Will::new(server_topic(at), "x")));
         assert_eq!(client.connack().reason, if at.is_v5() { NOT_AUTHORIZED } else { 5 });
         assert_eq!(client.next(), None);
+    }
+
+    /// The connection of that client identifier goes on when another one is refused, and its session stays.
+    // 5.0: [MQTT-3.1.4-2], [MQTT-3.1.4-3], [MQTT-3.1.4-4]
+    fn a_refused_connect_ends_nothing(at: Both) {
+        let (mut client, _) = at.connect(&at.lasting("client"));
+        client.subscribe(&at.topic("a"), 1);
+        let will = Will::new(server_topic(at), "x");
+        let no_room = || at.connecting("client").with(&[0x27, 0, 0, 0, 5]);
+        for connecting in [at.connecting("client"), at.lasting("client")] {
+            let mut refused = at.open(&connecting.will(will.clone()));
+            assert_eq!(refused.connack().reason, if at.is_v5() { NOT_AUTHORIZED } else { 5 });
+            assert_eq!(refused.next(), None);
+            goes_on(at, &mut client);
+        }
+        if at.is_v5() {
+            for connecting in [no_room(), no_room().resume()] {
+                assert_eq!(at.open(&connecting).connack().reason, PACKET_TOO_LARGE);
+                goes_on(at, &mut client);
+            }
+        }
+        is_kept(at, client);
+    }
+
+    /// The same for a will that the server does not offer to publish.
+    // 5.0: [MQTT-3.1.4-2], [MQTT-3.1.4-3], [MQTT-3.1.4-4], [MQTT-3.2.2-12], [MQTT-3.2.2-13]
+    fn a_will_beyond_the_limits_ends_nothing(at: V5) {
+        let at = &at.own(|setup| {
+            let narrow = setup.set("mqtt.maximum_qos", 1).set("mqtt.retain_available", false);
+            narrow.set("mqtt.payload_format_checked", true)
+        });
+        let (mut client, _) = at.connect(&at.lasting("client"));
+        client.subscribe(&at.topic("a"), 1);
+        let will = || Will::new(at.topic("will"), NOT_TEXT);
+        let wills = [
+            (will().qos(2), QOS_NOT_SUPPORTED),
+            (will().retain(), RETAIN_NOT_SUPPORTED),
+            (will().with(&TEXT), PAYLOAD_FORMAT_INVALID),
+        ];
+        for (will, reason) in wills {
+            assert_eq!(at.open(&at.connecting("client").will(will)).connack().reason, reason);
+            goes_on(at, &mut client);
+        }
+        is_kept(at, client);
     }
 
     // 5.0: [MQTT-4.3.3-9], [MQTT-3.3.4-7]

@@ -7,6 +7,7 @@ use super::settings::{self, Settings};
 use super::{Extras, Session};
 use crate::codec;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion, QoS};
 use crate::reason::ReasonCode;
@@ -25,36 +26,58 @@ pub struct Accepted<'a> {
     pub authentication_data: Option<&'a [u8]>,
 }
 
-impl Session {
-    /// A CONNECT was accepted: the client is who it says, an older connection was detached, and a clean start has
-    /// replaced the old session by a new one [MQTT-3.1.2-4]. Writes CONNACK, then what is in flight from before
-    /// (PUBLISH with DUP, PUBREL) and the queue, as far as the window and the outbox allow [MQTT-4.4.0-1]. A will that
-    /// was still to be published is dropped [MQTT-3.1.3-9].
+/// A CONNECT that has passed the last checks, those that need no session. What becomes of an older connection and of its
+/// session is decided after them [MQTT-3.1.4-3], [MQTT-3.1.4-4]: a refused CONNECT changes nothing.
+#[derive(Debug)]
+pub struct Admission {
+    settings: Settings,
+    will: Option<Box<PendingWill>>,
+    extras: Option<Box<Extras>>,
+    connack: Vec<u8>,
+}
+
+impl Admission {
+    /// Checks the CONNECT of a client that is who it says.
     ///
     /// # Errors
-    /// The reason for a CONNACK that refuses, which is the caller's to write; the session and `out` are then as they
-    /// were. [`ReasonCode::PacketTooLarge`]: not even that would fit, so the caller only closes.
-    pub fn connect(
-        &mut self,
-        connect: &Connect<'_>,
-        accepted: &Accepted<'_>,
-        limits: &Limits,
-        now: Millis,
-        out: &mut Outbox,
-    ) -> Result<Pumped, ReasonCode> {
+    /// The reason for a CONNACK that refuses, which is the caller's to write. [`ReasonCode::PacketTooLarge`]: not even that
+    /// would fit, so the caller only closes.
+    pub fn of(connect: &Connect<'_>, accepted: &Accepted<'_>, limits: &Limits) -> Result<Self, ReasonCode> {
         let will = PendingWill::of(connect, limits)?;
         if connect.properties.authentication_method.is_some() && accepted.authentication_data.is_none() {
             return Err(ReasonCode::BadAuthenticationMethod); // [MQTT-4.12.0-1]
         }
         let settings = Settings::agree(connect, limits);
-        write_connack(connect, accepted, &settings, limits, out)?;
+        let connack = encode_connack(connect, accepted, &settings, limits)?;
+        Ok(Self { settings, will: will.map(Box::new), extras: Extras::of(connect, limits), connack })
+    }
 
+    /// [`Session::session_expiry_s`] of the session once it is connected.
+    #[must_use]
+    pub fn session_expiry_s(&self) -> u32 {
+        self.settings.session_expiry_s
+    }
+
+    /// [`Session::pending_will`] of the session once it is connected.
+    #[must_use]
+    pub fn pending_will(&self) -> Option<(&Message, u32, Option<u32>)> {
+        self.will.as_ref().map(|will| will.parts())
+    }
+}
+
+impl Session {
+    /// A CONNECT is accepted: an older connection was detached, and a clean start has replaced the old session by a new one
+    /// [MQTT-3.1.2-4]. Writes CONNACK, then what is in flight from before (PUBLISH with DUP, PUBREL) and the queue, as far
+    /// as the window and the outbox allow [MQTT-4.4.0-1]. A will that was still to be published is dropped [MQTT-3.1.3-9].
+    pub fn connect(&mut self, admission: Admission, limits: &Limits, now: Millis, out: &mut Outbox) -> Pumped {
+        let Admission { settings, will, extras, connack } = admission;
+        out.bytes_mut().extend_from_slice(&connack);
         self.settings = settings;
         self.connected = true;
         self.since = now;
-        self.will = will.map(Box::new);
-        self.extras = Extras::of(connect, limits);
-        Ok(self.pump(limits, now, out))
+        self.will = will;
+        self.extras = extras;
+        self.pump(limits, now, out)
     }
 }
 
@@ -72,13 +95,12 @@ impl Extras {
     }
 }
 
-fn write_connack(
+fn encode_connack(
     connect: &Connect<'_>,
     accepted: &Accepted<'_>,
     settings: &Settings,
     limits: &Limits,
-    out: &mut Outbox,
-) -> Result<(), ReasonCode> {
+) -> Result<Vec<u8>, ReasonCode> {
     let response_information = response_information(connect, accepted, limits);
     let connack = ConnAck {
         session_present: accepted.session_present,
@@ -88,14 +110,12 @@ fn write_connack(
             ..properties(connect, accepted, settings, limits)
         },
     };
-    let bytes = out.bytes_mut();
-    let start = bytes.len();
-    let encoded = codec::encode(&Packet::ConnAck(Box::new(connack)), connect.version, bytes);
-    if encoded.is_err() || bytes.len() - start > settings.maximum_packet_size_bytes as usize {
-        bytes.truncate(start);
+    let mut bytes = Vec::new();
+    let encoded = codec::encode(&Packet::ConnAck(Box::new(connack)), connect.version, &mut bytes);
+    if encoded.is_err() || bytes.len() > settings.maximum_packet_size_bytes as usize {
         return Err(ReasonCode::PacketTooLarge); // [MQTT-3.1.2-24]
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// A place among the topics for the client alone, if it asks for one [MQTT-3.1.2-28].

@@ -8,7 +8,7 @@
 //!  restore_*    └──────────────────────── deliver* (queues), on_timeout ─────────────────────────────────┘
 //! ```
 //!
-//! From the wire: [`Session::connect`] and [`Session::receive`]. From the broker: [`Session::accept`],
+//! From the wire: [`Session::connect`], with an [`Admission`], and [`Session::receive`]. From the broker: [`Session::accept`],
 //! [`Session::accept_later`] with [`Session::committed`], [`Session::deliver`], [`Session::pump`],
 //! [`Session::disconnect`], [`Session::detach`], [`Session::end`]. To the timers: [`Session::poll_timeout`] and
 //! [`Session::on_timeout`].
@@ -35,7 +35,7 @@ mod queue;
 mod receive;
 mod settings;
 
-pub use connect::Accepted;
+pub use connect::{Accepted, Admission};
 pub use delivery::{DeliverOptions, Delivered, DropReason};
 pub use ending::{DetachCause, Detached, Timeout};
 pub use inbound::Ticket;

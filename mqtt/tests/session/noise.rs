@@ -125,9 +125,8 @@ impl World {
 
     fn connect(&mut self, connect: &Connect<'_>) {
         self.detach(DetachCause::Lost);
-        let connected =
-            self.session.connect(connect, &Accepted::default(), &self.limits, self.now, &mut self.out).is_ok();
-        if connected {
+        if let Ok(admission) = Admission::of(connect, &Accepted::default(), &self.limits) {
+            self.session.connect(admission, &self.limits, self.now, &mut self.out);
             self.packet_bytes_max = connect.properties.maximum_packet_size_bytes.map_or(usize::MAX, |max| max as usize);
         }
     }

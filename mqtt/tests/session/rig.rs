@@ -49,7 +49,8 @@ impl Rig {
     }
 
     pub(crate) fn connect_as(&mut self, connect: &Connect<'_>, accepted: &Accepted<'_>) -> Result<Pumped, ReasonCode> {
-        self.session.connect(connect, accepted, &self.limits, self.now, &mut self.out)
+        let admission = Admission::of(connect, accepted, &self.limits)?;
+        Ok(self.session.connect(admission, &self.limits, self.now, &mut self.out))
     }
 
     /// The connection breaks, and what was on its way is lost.

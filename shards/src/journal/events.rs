@@ -33,6 +33,13 @@ pub(crate) enum Fence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
+/// A session that is to become durable, with the room for it.
+#[must_use]
+pub(crate) struct PreparedSession {
+    body: Box<[u8]>,
+    reserved: Reserved,
+}
+
 impl Journal {
     /// A publication begins; with `attempt` it is a QoS 2 PUBLISH that may come again after a crash.
     pub(crate) fn begin_publication(&mut self, attempt: Option<Attempt>) {
@@ -71,14 +78,19 @@ impl Journal {
         if self.failed { ReasonCode::ImplementationSpecificError } else { ReasonCode::QuotaExceeded }
     }
 
-    /// A session becomes durable: its key. `number` is the shard's own of it.
-    pub(crate) fn open_session(&mut self, number: u32, body: &SessionBody<'_>) -> Result<u64, Refused> {
+    /// Sets room aside for a session that is to become durable.
+    pub(crate) fn prepare_session(&mut self, body: &SessionBody<'_>) -> Result<PreparedSession, Refused> {
         let body = record::session(body);
         let reserved = self.reserve(body.len())?;
+        Ok(PreparedSession { body, reserved })
+    }
+
+    /// A session becomes durable: its key. `number` is the shard's own of it.
+    pub(crate) fn open_session(&mut self, number: u32, PreparedSession { body, reserved }: PreparedSession) -> u64 {
         let key = self.new_key();
         self.state.sessions.insert(key, SessionLog { number, ..SessionLog::default() });
         self.push(What::Session { body }, key, reserved);
-        Ok(key)
+        key
     }
 
     /// A durable session that was read from the log has this number.

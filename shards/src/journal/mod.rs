@@ -34,7 +34,7 @@ mod state;
 pub(crate) use barrier::{BarrierId, Count, Lane};
 pub(crate) use commit::CommitWire;
 pub(crate) use disk::{LogDisk, LogFile, open_disk};
-pub(crate) use events::Fence;
+pub(crate) use events::{Fence, PreparedSession};
 pub(crate) use exchange::{Attempt, Exchange, TakenBefore};
 pub use folder::{
     Contents, FolderError, KeptExchange, KeptMessage, KeptSession, KeptSubscription, KeptWill, read_contents,

@@ -144,7 +144,8 @@ impl Rig {
                 let (version, expiry_s) = (ProtocolVersion::V5, 60);
                 let body =
                     super::SessionBody { version, expiry_s, detached_at: None, client_id: &client_id, will: None };
-                self.keys[s] = self.journal.open_session(s as u32, &body).unwrap();
+                let prepared = self.journal.prepare_session(&body).unwrap();
+                self.keys[s] = self.journal.open_session(s as u32, prepared);
                 self.kept.sessions.insert(client_id, Session::default());
             }
             Step::End(s) if self.keys[s] != 0 => {

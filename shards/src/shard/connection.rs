@@ -67,7 +67,8 @@ pub(crate) struct Connection {
     pub awaits_mesh: bool,
     /// A SUBACK is in the outbox, and retained messages that are to leave with it may still be on their way here.
     pub awaits_retained: bool,
-    /// When a connection without CONNECT, or one that does not take its last bytes, is closed.
+    /// When a connection without CONNECT, or one that does not take its last bytes, is closed; while it is live, when its
+    /// output has waited long enough for retained messages.
     pub deadline: Millis,
     /// The session it is bound to while [`Phase::Live`].
     pub session: u32,

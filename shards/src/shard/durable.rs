@@ -1,21 +1,20 @@
 //! Where the shard meets its journal: what it has it keep, and what it lets nobody know before that is safe.
 
 use crate::journal::{
-    Attempt, CommitWire, Count, Exchange, Fence, Journal, KeptSession, Lane, Restored, SessionBody, TakenBefore,
-    WillBody,
+    Attempt, CommitWire, Count, Exchange, Fence, Journal, KeptSession, Lane, PreparedSession, Restored, SessionBody,
+    TakenBefore, WillBody,
 };
 use crate::routing::{Announcement, OptionBits, Subscriber};
 use crate::shard::connection::Phase;
-use crate::shard::inbound::Flow;
 use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher, Refused};
 use crate::shard::sessions::{Membership, SessionEntry};
 use crate::shard::{Core, Shard, Tag};
 use crate::{ShardId, ShardSet};
 use ringtail_mqtt::message::Message;
-use ringtail_mqtt::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
+use ringtail_mqtt::packet::{Connect, PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{DetachCause, Inbound, Progress, RestoredMessage, Session};
+use ringtail_mqtt::session::{Admission, DetachCause, Inbound, Progress, RestoredMessage, Session};
 use ringtail_mqtt::time::Millis;
 use ringtail_mqtt::topic::Filter;
 use std::io;
@@ -374,32 +373,52 @@ impl Core {
         }
     }
 
+    /// A client is about to get its session, or to go on with `goes_on`: the room for one that is not in the log and is to be.
+    ///
+    /// # Errors
+    /// The reason to refuse the CONNECT.
+    pub(crate) fn prepare_session(
+        &mut self,
+        connect: &Connect<'_>,
+        client_id: &str,
+        goes_on: Option<u32>,
+        admission: &Admission,
+    ) -> Result<Option<PreparedSession>, ReasonCode> {
+        let Local { sessions, journal, counters, .. } = &mut self.local;
+        let Some(journal) = journal else { return Ok(None) };
+        let is_kept = goes_on.and_then(|session| sessions.get(session)).is_some_and(|entry| entry.log != 0);
+        let expiry_s = admission.session_expiry_s();
+        if is_kept || expiry_s == 0 {
+            return Ok(None);
+        }
+        let will = admission.pending_will().map(WillBody::of);
+        let body = SessionBody { version: connect.version, expiry_s, detached_at: None, client_id, will };
+        journal.prepare_session(&body).map(Some).map_err(|_| {
+            counters.storage_refused += 1;
+            journal.refusal()
+        })
+    }
+
     /// A session has got a connection: from now on it is durable, or it is not any more.
-    pub(crate) fn keep_session(&mut self, session: u32) -> Flow {
-        let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
-        let Some(journal) = &mut self.local.journal else { return Flow::Continue };
+    pub(crate) fn keep_session(&mut self, session: u32, prepared: Option<PreparedSession>) {
+        let Some(entry) = self.local.sessions.get_mut(session) else { return };
+        let Some(journal) = &mut self.local.journal else { return };
         let (number, log) = (entry.connection, entry.log);
         let barrier = journal.session_barrier(log);
         if barrier > journal.barriers.opened() {
             // What an earlier connection was not told yet, this one must not be told earlier.
             self.local.hold_back(number, barrier);
         }
-        let Some(entry) = self.local.sessions.get_mut(session) else { return Flow::Stop };
-        let Some(journal) = &mut self.local.journal else { return Flow::Continue };
+        let Some(entry) = self.local.sessions.get_mut(session) else { return };
+        let Some(journal) = &mut self.local.journal else { return };
         if entry.session.is_transient() {
             entry.session.track_progress(false);
             entry.log = 0;
             self.forget_session(log);
-            return Flow::Continue;
+            return;
         }
-        if log == 0 {
-            let Ok(key) = journal.open_session(session, &entry.kept()) else {
-                self.local.counters.storage_refused += 1;
-                let reason = journal.refusal();
-                self.refuse_session(number, session, reason);
-                return Flow::Stop;
-            };
-            entry.log = key;
+        if let Some(prepared) = prepared {
+            entry.log = journal.open_session(session, prepared);
             entry.session.track_progress(true);
             self.announce_durable();
         } else {
@@ -407,11 +426,10 @@ impl Core {
             self.local.note_progress(session);
             if self.local.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
                 // What is kept of it was promised before: its messages may still reach it.
-                return Flow::Continue;
+                return;
             }
         }
         self.local.fence(number);
-        Flow::Continue
     }
 
     /// What the log has to know of a durable session has changed.
@@ -446,23 +464,6 @@ impl Core {
         for shard in (0..self.shards).filter(|shard| *shard != own) {
             self.post(shard, mail());
         }
-    }
-
-    /// Undoes what a CONNECT has brought about when its session cannot be kept.
-    fn refuse_session(&mut self, number: u32, session: u32, reason: ReasonCode) {
-        if let Some(connection) = self.local.connections.get_mut(number) {
-            connection.forget_packets();
-        }
-        self.unbind(number);
-        if let Some(entry) = self.local.sessions.get_mut(session) {
-            // The client was never let in, so its will is nobody's business.
-            let _ = entry.session.detach(DetachCause::ClientDisconnect { with_will: false }, self.local.now);
-        }
-        self.end_session(session);
-        if let Some(connection) = self.local.connections.get_mut(number) {
-            connection.phase = Phase::Connecting;
-        }
-        self.refuse_connect(number, reason, None);
     }
 
     /// A subscription is about to be made.

@@ -1,6 +1,7 @@
 //! CONNECT: to which shard the client belongs, what becomes of the session that was there, and the hand-over.
 
 use super::{Arriving, Core, Request};
+use crate::journal::PreparedSession;
 use crate::shard::connection::Phase;
 use crate::shard::ending::names_another_server;
 use crate::shard::inbound::Flow;
@@ -10,7 +11,7 @@ use crate::wire::Slot;
 use ringtail_mqtt::codec::{self, DecodeError};
 use ringtail_mqtt::packet::{ConnAck, Connect, Packet, Properties, ProtocolVersion};
 use ringtail_mqtt::reason::ReasonCode;
-use ringtail_mqtt::session::{Accepted, DetachCause, Session};
+use ringtail_mqtt::session::{Accepted, Admission, DetachCause, Session};
 use std::hash::{BuildHasher, RandomState};
 
 impl Core {
@@ -70,38 +71,51 @@ impl Core {
             self.refuse_connect(number, ReasonCode::QuotaExceeded, Some(connect));
             return Flow::Stop;
         }
+        let goes_on = found.filter(|session| !connect.clean_start && self.outlives_its_connection(*session));
+        let accepted =
+            Accepted { session_present: goes_on.is_some(), assigned_client_id: assigned, authentication_data };
+        let (admission, prepared) = match self.check_connect(connect, &accepted, client_id, goes_on) {
+            Ok(checked) => checked,
+            Err(reason) => {
+                self.refuse_connect(number, reason, Some(connect));
+                return Flow::Stop;
+            }
+        };
         if let Some(session) = found {
             self.take_over(session);
         }
-        // Taking over may have ended the session, when it was not to outlive its connection.
-        let mut found = found.filter(|session| self.local.sessions.get(*session).is_some());
-        if connect.clean_start
-            && let Some(session) = found.take()
-        {
+        if let Some(session) = found.filter(|_| goes_on.is_none()) {
             self.end_session(session); // [MQTT-3.1.2-4], [MQTT-3.1.2-6]
         }
-        let session = found.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
+        let session = goes_on.unwrap_or_else(|| self.local.sessions.insert(Session::new(client_id)));
         self.bind(number, session);
-        let accepted = Accepted { session_present: found.is_some(), assigned_client_id: assigned, authentication_data };
         let now = self.local.now;
         let Some((entry, outbox)) = self.local.live(number) else { return Flow::Stop };
-        let connected = entry.session.connect(connect, &accepted, &self.config.limits, now, outbox);
-        match connected {
-            Ok(pumped) => {
-                self.local.count_pumped(pumped);
-                self.file_timer(session);
-                self.set_members_online(session, true);
-                self.keep_session(session)
-            }
-            Err(reason) => {
-                self.unbind(number);
-                if found.is_none() {
-                    self.local.sessions.remove(session);
-                }
-                self.refuse_connect(number, reason, Some(connect));
-                Flow::Stop
-            }
-        }
+        let pumped = entry.session.connect(admission, &self.config.limits, now, outbox);
+        self.local.count_pumped(pumped);
+        self.file_timer(session);
+        self.set_members_online(session, true);
+        self.keep_session(session, prepared);
+        Flow::Continue
+    }
+
+    /// The last that may refuse a CONNECT. It comes before anything happens to the connection and the session that are there:
+    /// a client that is refused leaves them as they are.
+    fn check_connect(
+        &mut self,
+        connect: &Connect<'_>,
+        accepted: &Accepted<'_>,
+        client_id: &str,
+        goes_on: Option<u32>,
+    ) -> Result<(Admission, Option<PreparedSession>), ReasonCode> {
+        let admission = Admission::of(connect, accepted, &self.config.limits)?;
+        let prepared = self.prepare_session(connect, client_id, goes_on, &admission)?;
+        Ok((admission, prepared))
+    }
+
+    /// Whether there is something to go on with when the session's connection, if it has one, is taken over.
+    fn outlives_its_connection(&self, session: u32) -> bool {
+        self.local.sessions.get(session).is_some_and(|entry| !entry.session.is_transient())
     }
 
     fn bind(&mut self, number: u32, session: u32) {

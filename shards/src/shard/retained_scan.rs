@@ -10,10 +10,12 @@ use crate::ShardId;
 use crate::journal::{Lane, SavedRetained};
 use crate::routing::{Cursor, FilterId, Slice, has_wildcards, hash_topic};
 use crate::shard::Core;
+use crate::shard::connection::{Connection, Phase};
 use crate::shard::local::Local;
 use crate::shard::mail::{Mail, Publisher, Retain, RetainedAsk, RetainedFenced, RetainedFound};
 use crate::shard::retentions::{Retention, Tag};
 use crate::shard::scans::Place;
+use crate::shard::timers::{TICK_MS, Timer};
 use ringtail_mqtt::message::{Message, MessageRef};
 use ringtail_mqtt::packet::QoS;
 use ringtail_mqtt::session::{DeliverOptions, Outgoing};
@@ -25,6 +27,10 @@ const SLICE_TOPICS_MAX: usize = 128;
 const SLICE_BYTES_MAX: usize = 256 << 10;
 /// Slices of one turn: a thousand topics to look at, some hundred microseconds.
 const STEPS_MAX: usize = 8;
+/// How long a SUBACK, and what follows it, waits for the scan to end at most, milliseconds. Scans share the turns of the shards: of
+/// many, or over very many topics, one may take minutes. So it is well below the second after which the least patient client
+/// misses its PINGRESP, and above what a busy machine keeps a shard from its turns.
+pub(super) const AWAIT_MS: u64 = 250;
 
 impl Core {
     /// Starts to look for the retained messages of a filter that a session has subscribed to.
@@ -44,17 +50,26 @@ impl Core {
     /// Has the SUBACK wait for the retained messages of its filters: who publishes because of that SUBACK is heard after them,
     /// as from a broker that has everything in one place.
     pub(crate) fn await_retained(&mut self, number: u32, session: u32) {
-        if self.scans.is_under_way(session)
-            && let Some(connection) = self.local.connections.get_mut(number)
-        {
-            connection.awaits_retained = true;
+        if !self.scans.is_under_way(session) {
+            return;
+        }
+        let Some(connection) = self.local.connections.get_mut(number) else { return };
+        // Who subscribes again meanwhile does not make what is there already wait longer.
+        if !std::mem::replace(&mut connection.awaits_retained, true) {
+            // The timer only wakes the shard: then the connection is flushed. It may come up a tick later.
+            let at = self.local.now.plus_ms(AWAIT_MS - TICK_MS);
+            connection.deadline = self.timers.file(Timer::Connection(number), at);
         }
     }
 
-    /// Whether a session's retained messages are still to be waited for. They are not when there are more than are sent at
-    /// once: those come as the client takes them.
-    pub(crate) fn is_awaiting_retained(&self, session: u32) -> bool {
-        self.scans.is_under_way(session) && self.local.has_room(session)
+    /// Whether a connection's output is still to wait for retained messages. It is not when there are more than are sent at
+    /// once, which come as the client takes them, nor when looking for them takes long.
+    pub(crate) fn is_awaiting_retained(&self, connection: &Connection) -> bool {
+        connection.awaits_retained
+            && connection.phase == Phase::Live
+            && self.local.now < connection.deadline
+            && self.scans.is_under_way(connection.session)
+            && self.local.has_room(connection.session)
     }
 
     /// Takes scans a step further whose subscriber has room. True when there may be more to do at once.

@@ -277,7 +277,7 @@ impl Rig {
     }
 }
 
-fn in_words(packet: &Packet<'_>) -> String {
+pub(super) fn in_words(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Publish(publish) => {
             let payload: String = String::from_utf8_lossy(publish.payload).chars().take(16).collect();

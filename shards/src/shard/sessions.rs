@@ -68,12 +68,6 @@ impl Sessions {
         self.arena.release(number);
     }
 
-    pub(crate) fn remove(&mut self, number: u32) -> Option<SessionEntry> {
-        let entry = self.retire(number);
-        self.release(number);
-        entry
-    }
-
     #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut SessionEntry> {
         self.arena.get_mut(number)

@@ -190,8 +190,7 @@ impl Core {
 
     fn flush_connection(&mut self, number: u32, wire: &mut impl TurnWire) {
         let mesh_is_congested = !self.port.congested().is_empty();
-        let awaiting = self.local.connections.get(number).filter(|c| c.awaits_retained && c.phase == Phase::Live);
-        let awaits_retained = awaiting.is_some_and(|c| self.is_awaiting_retained(c.session));
+        let awaits_retained = self.local.connections.get(number).is_some_and(|c| self.is_awaiting_retained(c));
         let (opened, outbox_bytes_max) = (self.local.opened(), self.local.limits.outbox_bytes_max);
         let connections = &mut self.local.connections;
         let Some(connection) = connections.get_mut(number) else { return };

@@ -7,6 +7,7 @@
 //! scripts/sim 4711
 //! ```
 
+mod awaiting;
 mod check;
 mod client;
 mod random;

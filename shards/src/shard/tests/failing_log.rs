@@ -124,6 +124,14 @@ impl Scene {
         assert_eq!(rig.reads_all(client), ["CONNACK ServerUnavailable"]);
         assert!(!rig.is_live(client));
 
+        // Whoever has the client identifier already is left alone.
+        let there = rig.opens(shard, "there", V5, false, 0);
+        assert_eq!(rig.reads_all(there), ["CONNACK"]);
+        let client = rig.opens(shard, "there", V5, true, 0);
+        assert_eq!(rig.reads_all(client), told("CONNACK"));
+        assert_eq!((rig.reads_all(there), rig.is_live(there)), (Vec::new(), true));
+        leaves(rig, there);
+
         let (client, topic) = self.keeper("keeper");
         let rig = &mut self.rig;
         rig.publishes(client, &topic, &payload(0), QOS_1, true);
