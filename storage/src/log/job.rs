@@ -122,7 +122,7 @@ impl<B: Backing> Log<B> {
     fn make_job(&mut self) -> Option<Job<B>> {
         let Spare::Wanted = self.spare else { return None };
         self.sizes.forget();
-        self.settle_size();
+        self.settle_size(Purpose::Grow);
         match self.next_header(self.sizes.bytes, Purpose::Grow) {
             Ok(header) => {
                 self.spare = Spare::Making(header.id);

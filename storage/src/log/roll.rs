@@ -173,7 +173,7 @@ impl<B: Backing> Log<B> {
                 if !matches!(missing, Spare::Refused) {
                     self.sizes.hasten();
                 }
-                self.settle_size();
+                self.settle_size(purpose);
                 let made = self.make_segment(self.sizes.bytes, purpose).map_err(|cause| self.refuse(cause))?;
                 self.note_room();
                 Ok(made)
@@ -218,15 +218,15 @@ impl<B: Backing> Log<B> {
     /// Bytes that all segments may take for this purpose. With segments of one size any is moved into another. With many, what
     /// is moved may have to be divided, which takes half as much again, and what has been moved may have filled the last one up
     /// that what ends the life of records could use.
-    fn limit_bytes(&self, purpose: Purpose) -> u64 {
+    pub(super) fn limit_bytes(&self, purpose: Purpose) -> u64 {
         let largest = self.options.segment_bytes;
         let for_others = match purpose {
             Purpose::Move => 0,
             _ if !self.is_of_many_sizes() => largest,
             Purpose::Free | Purpose::Keep => largest + largest / 2,
-            Purpose::Grow => 2 * largest,
+            Purpose::Grow => largest + largest / 2 + 2 * self.size_by_live(),
         };
-        self.options.limit_bytes - for_others
+        self.options.limit_bytes.saturating_sub(for_others)
     }
 
     /// There is a segment ahead: new records are taken again, unless it is the one that is for moving alone.

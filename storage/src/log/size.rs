@@ -34,6 +34,8 @@ pub(super) struct Sizes {
     pub(super) bytes: u64,
     /// What haste asked for.
     hasty: u64,
+    /// What something that is to be appended needs.
+    needed: u64,
     /// The most that was reserved at a time since the size was last settled.
     reserved_most: usize,
 }
@@ -42,7 +44,7 @@ impl Sizes {
     /// For a log with so many live bytes, and perhaps a segment that was made ahead.
     pub(super) fn of(options: &LogOptions, live_bytes: u64, spare_bytes: Option<u64>) -> Sizes {
         let bytes = spare_bytes.unwrap_or_else(|| rounded(options, live_bytes / SEGMENTS_OF_LIVE));
-        Sizes { bytes, hasty: 0, reserved_most: 0 }
+        Sizes { bytes, hasty: 0, needed: 0, reserved_most: 0 }
     }
 
     #[inline]
@@ -93,12 +95,16 @@ pub(super) fn body_bytes_max(segment_bytes: u64) -> usize {
 }
 
 impl<B: Backing> Log<B> {
-    /// Settles the size of the segment that is about to be made.
-    pub(super) fn settle_size(&mut self) {
+    /// Settles the size of the segment that is about to be made: no larger than the limit allows, if that will do.
+    pub(super) fn settle_size(&mut self, purpose: Purpose) {
         let live = self.size_by_live();
         let reserved = std::mem::replace(&mut self.sizes.reserved_most, self.reserved_bytes);
         let wanted = live.max(self.sizes.hasty).max(segment_bytes_for(HALF_PER_RESERVED * reserved));
-        self.sizes.bytes = rounded(&self.options, wanted);
+        let least = segment_bytes_for(self.reserved_bytes).max(self.sizes.needed);
+        let allowed = self.limit_bytes(purpose).saturating_sub(self.disk_bytes);
+        let allowed = allowed - allowed % self.options.segment_bytes_min;
+        self.sizes.bytes = rounded(&self.options, wanted.min(allowed).max(least));
+        self.sizes.needed = 0;
     }
 
     /// Sees to it that half of the next segment holds `bytes`: counts with such segments from here on, and has a smaller one
@@ -107,7 +113,7 @@ impl<B: Backing> Log<B> {
         let least = segment_bytes_for(bytes);
         if least <= self.sizes.bytes {
             // Should it not be there yet, it is made so that this holds.
-            self.sizes.hasty = self.sizes.hasty.max(least);
+            self.sizes.needed = least;
             return Ok(());
         }
         let least = rounded(&self.options, least);
@@ -125,6 +131,7 @@ impl<B: Backing> Log<B> {
             }
             Spare::Wanted | Spare::Refused => self.sizes.bytes = least,
         }
+        self.sizes.needed = least;
         self.sizes.hasty = self.sizes.hasty.max(self.sizes.bytes);
         self.refresh_room();
         Ok(())
