@@ -374,20 +374,27 @@ impl Core {
     }
 
     /// A client is about to get its session, or to go on with `goes_on`: the room for one that is not in the log and is to be.
+    /// `found` is the session that it has, which may be about to end.
     ///
     /// # Errors
-    /// The reason to refuse the CONNECT.
+    /// The reason to refuse the CONNECT: there is no room, or a log that has failed would not keep that the session found is
+    /// durable no more, and it would be there again after a start.
     pub(crate) fn prepare_session(
         &mut self,
         connect: &Connect<'_>,
         client_id: &str,
+        found: Option<u32>,
         goes_on: Option<u32>,
         admission: &Admission,
     ) -> Result<Option<PreparedSession>, ReasonCode> {
-        let Local { sessions, journal, counters, .. } = &mut self.local;
+        let (found_is_kept, is_kept) = (self.is_kept(found), self.is_kept(goes_on));
+        let Local { journal, counters, .. } = &mut self.local;
         let Some(journal) = journal else { return Ok(None) };
-        let is_kept = goes_on.and_then(|session| sessions.get(session)).is_some_and(|entry| entry.log != 0);
         let expiry_s = admission.session_expiry_s();
+        if expiry_s == 0 && found_is_kept && journal.has_failed() {
+            counters.storage_refused += 1;
+            return Err(journal.refusal());
+        }
         if is_kept || expiry_s == 0 {
             return Ok(None);
         }
@@ -399,8 +406,14 @@ impl Core {
         })
     }
 
-    /// A session has got a connection: from now on it is durable, or it is not any more.
-    pub(crate) fn keep_session(&mut self, session: u32, prepared: Option<PreparedSession>) {
+    /// Whether there is such a session, and it is in the log.
+    pub(crate) fn is_kept(&self, session: Option<u32>) -> bool {
+        session.and_then(|session| self.local.sessions.get(session)).is_some_and(|entry| entry.log != 0)
+    }
+
+    /// A session has got a connection: from now on it is durable, or it is not any more. `ended_kept` says that the client had
+    /// a durable session, which is over.
+    pub(crate) fn keep_session(&mut self, session: u32, prepared: Option<PreparedSession>, ended_kept: bool) {
         let Some(entry) = self.local.sessions.get_mut(session) else { return };
         let Some(journal) = &mut self.local.journal else { return };
         let (number, log) = (entry.connection, entry.log);
@@ -415,6 +428,10 @@ impl Core {
             entry.session.track_progress(false);
             entry.log = 0;
             self.forget_session(log);
+            if ended_kept || log != 0 {
+                // Once the client knows that its session is over, no loss of power may bring it back.
+                self.local.fence(number);
+            }
             return;
         }
         if let Some(prepared) = prepared {

@@ -74,13 +74,14 @@ impl Core {
         let goes_on = found.filter(|session| !connect.clean_start && self.outlives_its_connection(*session));
         let accepted =
             Accepted { session_present: goes_on.is_some(), assigned_client_id: assigned, authentication_data };
-        let (admission, prepared) = match self.check_connect(connect, &accepted, client_id, goes_on) {
+        let (admission, prepared) = match self.check_connect(connect, &accepted, client_id, found, goes_on) {
             Ok(checked) => checked,
             Err(reason) => {
                 self.refuse_connect(number, reason, Some(connect));
                 return Flow::Stop;
             }
         };
+        let ended_kept = goes_on.is_none() && self.is_kept(found);
         if let Some(session) = found {
             self.take_over(session);
         }
@@ -95,7 +96,7 @@ impl Core {
         self.local.count_pumped(pumped);
         self.file_timer(session);
         self.set_members_online(session, true);
-        self.keep_session(session, prepared);
+        self.keep_session(session, prepared, ended_kept);
         Flow::Continue
     }
 
@@ -106,10 +107,11 @@ impl Core {
         connect: &Connect<'_>,
         accepted: &Accepted<'_>,
         client_id: &str,
+        found: Option<u32>,
         goes_on: Option<u32>,
     ) -> Result<(Admission, Option<PreparedSession>), ReasonCode> {
         let admission = Admission::of(connect, accepted, &self.config.limits)?;
-        let prepared = self.prepare_session(connect, client_id, goes_on, &admission)?;
+        let prepared = self.prepare_session(connect, client_id, found, goes_on, &admission)?;
         Ok((admission, prepared))
     }
 

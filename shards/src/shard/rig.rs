@@ -105,16 +105,28 @@ impl Rig {
         durable: bool,
         keep_alive_s: u16,
     ) -> Client {
+        let expires = (durable && version == ProtocolVersion::V5).then_some(u32::MAX);
+        self.opens_as(shard, client_id, version, (!durable, expires), keep_alive_s)
+    }
+
+    /// As [`Rig::opens`], with Clean Start and the Session Expiry Interval.
+    pub(super) fn opens_as(
+        &mut self,
+        shard: usize,
+        client_id: &str,
+        version: ProtocolVersion,
+        (clean_start, expires): (bool, Option<u32>),
+        keep_alive_s: u16,
+    ) -> Client {
         let core = &mut self.cores[shard];
         let mut ids = (0..).map(|n| format!("{client_id}-{n}"));
         let client_id = ids.find(|id| usize::from(core.home_of(id)) == shard).unwrap();
         let number = core.admit(Slot::numbered(0), SocketAddr::from(([127, 0, 0, 1], 1)).into());
         let client = Client { shard, number };
-        let expires = (durable && version == ProtocolVersion::V5).then_some(u32::MAX);
         let connect = Packet::Connect(Box::new(Connect {
             version,
             bridge: false,
-            clean_start: !durable,
+            clean_start,
             keep_alive_s,
             properties: Properties { session_expiry_interval_s: expires, ..Properties::default() },
             client_id: &client_id,

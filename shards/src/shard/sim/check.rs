@@ -15,7 +15,7 @@ pub(super) fn check_deliveries(world: &World<'_>) {
     for client in &world.clients {
         check_once(client, &world.messages);
     }
-    let dropped: u64 = world.cores.iter().map(|core| core.local.counters.dropped_queue_full).sum();
+    let dropped = world.dropped();
     assert!(dropped == 0 || world.profile.limits.queue_messages_max < 100, "{dropped} messages found a full queue");
     if dropped == 0 {
         world.clients.iter().for_each(|client| check_order(client, &world.messages));

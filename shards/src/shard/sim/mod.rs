@@ -100,6 +100,21 @@ fn shards_that_crash() {
     });
 }
 
+/// A message that a full queue gave up is not expected after a crash either.
+#[test]
+fn what_a_queue_has_dropped_is_remembered_over_crashes() {
+    let wire = Wire::new(&WireConfig { slots: 1, receive_buffers: 2, ..WireConfig::default() }).unwrap();
+    let (bell, folder) = (wire.bell(), log_folder());
+    let mut random = Random::new(0);
+    let profile = Profile::of(&mut random);
+    let mut world = World::new(random, profile, Some(Place { dir: folder.path(), bell: &bell }));
+    for dropped in 1..=3 {
+        world.cores[0].local.counters.dropped_queue_full = 1;
+        world.crash();
+        assert_eq!(world.dropped(), dropped);
+    }
+}
+
 /// In memory where the machine has such a place: what is tried here is the order of events, not a disk.
 fn log_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()

@@ -72,6 +72,8 @@ pub(super) struct World<'a> {
     links: Links,
     pub clients: Vec<Client>,
     pub messages: Vec<Published>,
+    /// Messages that found a full queue before the broker was killed last.
+    dropped_before: u64,
     now: Millis,
     /// A shard that does not move for a while, and until when: what goes to it fills its rings.
     stalled: (usize, u64),
@@ -98,6 +100,7 @@ impl<'a> World<'a> {
             links: Vec::new(),
             clients,
             messages: Vec::new(),
+            dropped_before: 0,
             now: Millis(1_000_000),
             stalled: (0, 0),
             moment: 0,
@@ -141,7 +144,8 @@ impl<'a> World<'a> {
     }
 
     /// The broker is killed, perhaps by a loss of power, and starts again, perhaps with another number of shards.
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
+        self.dropped_before = self.dropped();
         self.cores.clear();
         let power = self.random.once_in(2);
         if power {
@@ -392,6 +396,12 @@ impl<'a> World<'a> {
         if let Some(link) = client.link {
             client.clear(&mut self.links[link], topic_name);
         }
+    }
+
+    /// Messages that found a full queue, which may be lost: what the broker counts begins anew with each of its starts.
+    pub(super) fn dropped(&self) -> u64 {
+        let now: u64 = self.cores.iter().map(|core| core.local.counters.dropped_queue_full).sum();
+        self.dropped_before + now
     }
 
     pub(super) fn connections(&self) -> usize {

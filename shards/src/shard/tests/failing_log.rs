@@ -259,8 +259,38 @@ fn unkept_is_not_confirmed(scene: &mut Scene, clients: [Client; 2]) {
         assert_eq!(scene.rig.reads_all(client), told);
         assert!(!scene.rig.is_live(client));
     }
+    let shard = scene.disks.len() - 1;
+    let endings = [(V5, true, BROKEN), (V5, false, BROKEN), (V3_1_1, true, "ServerUnavailable")];
+    for (version, clean_start, reason) in endings {
+        let client = scene.rig.opens_as(shard, "sleeper", version, (clean_start, None), 0);
+        assert_eq!(scene.rig.reads_all(client), [format!("CONNACK {reason}")]);
+    }
     let found = sleeper_finds(&mut scene.rig);
     assert_eq!(found[..scene.acknowledged.len()], scene.acknowledged);
+}
+
+/// A CONNECT that ends a durable session, or makes it one that ends with its connection: once that is told, no loss of power
+/// brings the session back.
+#[test]
+fn the_end_of_a_session_is_told_when_it_is_kept() {
+    for (version, clean_start) in [(V5, true), (V5, false), (V3_1_1, true)] {
+        on_shards(|mut scene| {
+            assert_eq!(scene.publishes(), ["PUBACK"]);
+            let shard = scene.disks.len() - 1;
+            let client = scene.rig.opens_as(shard, "sleeper", version, (clean_start, None), 0);
+            let told = (0..100).find_map(|_| {
+                let told = scene.rig.reads(client);
+                scene.rig.turn();
+                told.into_iter().next()
+            });
+            assert_eq!(told.as_deref(), Some("CONNACK"));
+            for seed in 0..40 {
+                let disks: Vec<CrashDisk> = scene.disks.iter().map(|disk| disk.crash(&mut seeded(seed))).collect();
+                let mut rig = Rig::on(config(disks.len()), &disks);
+                assert_eq!(sleeper_finds(&mut rig), [0; 0], "{version:?}, seed {seed}");
+            }
+        });
+    }
 }
 
 #[test]
