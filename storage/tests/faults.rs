@@ -218,6 +218,32 @@ fn a_failed_sync_is_final() {
     }
 }
 
+/// The owner has let go of a record, and what ends it is not appended yet: an older one of its key must not hold again.
+#[test]
+fn what_has_no_end_in_the_log_yet_is_written_again() {
+    let mut subject = subject();
+    let first = subject.log.tail().segment();
+    for key in 0.. {
+        subject.set(key, 60).unwrap();
+        assert!(subject.commit(Reach::Synced));
+        subject.work();
+        if subject.log.tail().segment() > first {
+            break;
+        }
+    }
+    subject.set(1, 60).unwrap();
+    assert!(subject.commit(Reach::Synced));
+    subject.set(0, 60).unwrap();
+    subject.disk.fail_syncs(1);
+    assert!(!subject.commit(Reach::Synced));
+    let value = subject.keeper.values.remove(&1).unwrap();
+    subject.log.release(value.at);
+    let live = subject.log.stats().live_bytes;
+    subject.log.rewrite_unsynced(&mut subject.keeper).unwrap();
+    assert_eq!(subject.log.stats().live_bytes, live);
+    survives(&subject, options(SEGMENT_BYTES));
+}
+
 /// The same with several segments in doubt, records that died meanwhile, and a commit in the air.
 #[test]
 fn all_that_is_in_doubt_is_written_again() {

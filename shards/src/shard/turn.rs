@@ -188,7 +188,7 @@ impl Core {
         self.local.connections.dirty = dirty;
     }
 
-    fn flush_connection(&mut self, number: u32, wire: &mut impl TurnWire) {
+    pub(super) fn flush_connection(&mut self, number: u32, wire: &mut impl TurnWire) {
         let mesh_is_congested = !self.port.congested().is_empty();
         let awaits_retained = self.local.connections.get(number).is_some_and(|c| self.is_awaiting_retained(c));
         let (opened, outbox_bytes_max) = (self.local.opened(), self.local.limits.outbox_bytes_max);
@@ -209,7 +209,10 @@ impl Core {
             return;
         }
         if !connection.is_silent() || connection.held_back.is_some() {
+            let session = connection.session;
             self.local.note_held_back(number);
+            // What the log holds back has left the outbox. There the scan has room again, for which the next SUBACK may wait.
+            self.wake_scan(session);
             return;
         }
         // Nothing came of the buffer that the outbox was lent: an idle connection holds none.

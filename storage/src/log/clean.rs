@@ -244,16 +244,22 @@ impl<B: Backing> Log<B> {
 
     /// Appends a record again, as it was.
     pub(super) fn move_record(&mut self, record: &Record<'_>) -> Result<RecordRef, AppendError> {
+        let to = self.copy_record(record)?;
+        if !record.tombstone {
+            self.ledger.release(record.at);
+            self.ledger.retain(to);
+        }
+        Ok(to)
+    }
+
+    /// Appends a copy that nobody counts as live: of a record that is not, or of a tombstone.
+    pub(super) fn copy_record(&mut self, record: &Record<'_>) -> Result<RecordRef, AppendError> {
         let need = format::record_bytes(record.body.len());
         if need > self.room {
             self.make_room(need, record.body.len(), Purpose::Move)?;
         }
         let header = RecordHeader::new(record.kind, record.tombstone, record.seq, record.key, record.body.len() as u32);
         let to = self.stage_record(&header, &[record.body]);
-        if !record.tombstone {
-            self.ledger.release(record.at);
-            self.ledger.retain(to);
-        }
         self.stats.moved_bytes += u64::from(to.len);
         self.unmarked = true;
         Ok(to)

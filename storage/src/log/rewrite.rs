@@ -74,8 +74,8 @@ impl Unwritten {
 }
 
 impl<B: Backing> Log<B> {
-    /// Makes a [stopped](Log::is_stopped) log good: writes everything that `owner` needs and that was not known to be on disk
-    /// to a new segment, waits until it is there, and goes on in it. All that was appended is durable then. A commit that is
+    /// Makes a [stopped](Log::is_stopped) log good: writes everything that was not known to be on disk, whether `owner` needs it
+    /// or not, to a new segment, waits until it is there, and goes on in it. All that was appended is durable then. A commit that is
     /// still out is of no use any more.
     ///
     /// # Errors
@@ -135,13 +135,14 @@ impl<B: Backing> Log<B> {
         self.stopped = false;
         for segment in &doubtful {
             self.for_each(segment, unwritten, window, |log, record| {
-                if record.tombstone || owner.is_live(record) {
+                if !record.tombstone && owner.is_live(record) {
                     let to = log.move_record(record).map_err(|e| log.no_rewrite(e))?;
-                    if !record.tombstone {
-                        owner.moved(record, to);
-                    }
+                    owner.moved(record, to);
+                    return Ok(());
                 }
-                Ok(())
+                // Also what has died: what ends it may still be to be appended, and until then an older record, of which it is
+                // the end, must not hold again.
+                log.copy_record(record).map(drop).map_err(|e| log.no_rewrite(e))
             })?;
         }
         self.spill()?;

@@ -9,11 +9,13 @@ use crate::mesh::mesh;
 use crate::routing::Seed;
 use crate::shard::Core;
 use crate::shard::retained_scan::AWAIT_MS;
-use crate::shard::rig::in_words;
+use crate::shard::rig::{Rig, in_words};
 use crate::shard::timers::TICK_MS;
 use ringtail_mqtt::codec::{self, Frame, SubscribeFiltersBuf};
+use ringtail_mqtt::limits::Limits;
 use ringtail_mqtt::packet::*;
 use ringtail_mqtt::time::Millis;
+use ringtail_storage::CrashDisk;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -194,4 +196,27 @@ fn a_timer_wakes_the_shard_for_it() {
     scene.now = next;
     scene.moves(HERE);
     assert_eq!(scene.reads(HERE), ["SUBACK"]);
+}
+
+/// A scan stops at a full outbox, which is then emptied by what waits for the log. A SUBACK that waits for the scan keeps
+/// everything behind it from being sent, so no send would ever set the scan going again.
+#[test]
+fn a_scan_goes_on_when_the_log_holds_back_what_was_in_its_way() {
+    let limits = Limits { outbox_bytes_max: 2_000, ..Limits::default() };
+    let mut rig = Rig::on(Config { limits, ..Config::default() }, &[CrashDisk::new(512, 0)]);
+    let (qos, payload) = (QoS::AtMostOnce, [b'x'; 600]);
+    let publisher = rig.connect(HERE, "p");
+    rig.publishes(publisher, "kept", b"on", qos, true);
+    let subscriber = rig.opens(HERE, "s", ProtocolVersion::V5, true, 0);
+    assert_eq!(rig.reads_all(subscriber), ["CONNACK"]);
+    rig.subscribes(subscriber, &["kept", "live"], qos);
+    rig.publishes(publisher, "live", &payload, qos, false);
+    rig.turn_of(HERE);
+    rig.cores[HERE].flush_connection(subscriber.number, &mut SimWire::new(0));
+    rig.subscribes(subscriber, &["$share/g/none"], qos);
+    rig.turn_of(HERE);
+    let core = &rig.cores[HERE];
+    assert!(!core.is_awaiting_retained(core.local.connections.get(subscriber.number).unwrap()));
+    let live = format!("PUBLISH live={}", "x".repeat(16));
+    assert_eq!(rig.reads_all(subscriber), ["SUBACK", &live, "SUBACK", "PUBLISH kept=on retained"]);
 }

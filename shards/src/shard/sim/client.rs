@@ -72,6 +72,10 @@ pub(super) struct Delivery {
     pub retain: bool,
     /// Sent when its subscription was there: what came before may be sent again behind what came later.
     pub ordered: bool,
+    /// Counts the sessions of the client.
+    pub session: u64,
+    /// That session was to outlive its connection.
+    pub kept: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +102,8 @@ pub(super) struct Client {
     /// The broker has said that it has a session.
     known: bool,
     next_id: u16,
+    /// How many sessions it has forgotten.
+    session: u64,
     sending: Vec<Sending>,
     /// Acknowledgements that it has not sent yet, and the identifiers that they free.
     owed: VecDeque<(Vec<u8>, Option<PacketId>)>,
@@ -124,6 +130,7 @@ impl Client {
             bytes: Vec::new(),
             known: false,
             next_id: 0,
+            session: 0,
             sending: Vec::new(),
             owed: VecDeque::new(),
             held: BTreeMap::new(),
@@ -199,6 +206,7 @@ impl Client {
     }
 
     fn forget_session(&mut self) {
+        self.session += 1;
         self.known = false;
         self.sending.clear();
         self.held.clear();
@@ -418,7 +426,8 @@ impl Client {
             let is_older = |since| since < published.sent_at && matches(filter, publish.topic_name);
             matches!(*subscription, Subscription::Live { since, .. } if is_older(since))
         });
-        let delivery = Delivery { message, qos: publish.qos, retain: publish.retain, ordered };
+        let (qos, retain, session, kept) = (publish.qos, publish.retain, self.session, self.keeps);
+        let delivery = Delivery { message, qos, retain, ordered, session, kept };
         let Some(packet_id) = publish.packet_id else { return self.deliveries.push(delivery) };
         let fresh = match self.held.insert(packet_id, (message, publish.qos)) {
             None => true,
