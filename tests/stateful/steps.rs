@@ -135,10 +135,17 @@ impl Run<'_> {
         self.leave_by(client, leave);
     }
 
+    /// Before a client goes: what is on its way to it and may also have expired has come.
+    fn hear_brief(&mut self, client: usize) {
+        if self.model.may_hear_brief(client) {
+            self.quiesce();
+        }
+    }
+
     fn leave_by(&mut self, client: usize, leave: Leave) {
         self.note(format!("client {client} leaves: {leave:?}"));
-        if !matches!(leave, Leave::Vanish) && self.model.may_hear_brief(client) {
-            self.quiesce(); // what another shard has for it comes before it has gone
+        if !matches!(leave, Leave::Vanish) {
+            self.hear_brief(client);
         }
         let with_will = match leave {
             Leave::Disconnect => {
@@ -276,6 +283,7 @@ impl Run<'_> {
         ];
         let which = self.random.below(wrong.len());
         self.note(format!("client {client} violates: {which}"));
+        self.hear_brief(client);
         self.send(client, &wrong[which]);
         let is_v5 = self.is_v5(client);
         self.model.disconnect(client, true, false);
