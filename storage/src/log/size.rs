@@ -97,6 +97,7 @@ pub(super) fn body_bytes_max(segment_bytes: u64) -> usize {
 impl<B: Backing> Log<B> {
     /// Settles the size of the segment that is about to be made: no larger than the limit allows, if that will do.
     pub(super) fn settle_size(&mut self, purpose: Purpose) {
+        self.sizes.hasty = self.sizes.hasty.min(self.options.segment_bytes); // more would take longer to be forgotten
         let live = self.size_by_live();
         let reserved = std::mem::replace(&mut self.sizes.reserved_most, self.reserved_bytes);
         let wanted = live.max(self.sizes.hasty).max(segment_bytes_for(HALF_PER_RESERVED * reserved));
