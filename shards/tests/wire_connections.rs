@@ -114,8 +114,7 @@ fn a_listener_that_fails_is_tried_again_after_a_pause() {
 #[test]
 fn an_adopted_connection_ends_under_its_token() {
     let mut server = Server::new(&small());
-    let _client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (_client, slot) = server.connect();
     server.wire.adopt(slot, 77);
     server.wire.close_now(slot);
     let Event::Closed { slot: closed, token } = server.next() else { panic!("not closed") };
@@ -125,8 +124,7 @@ fn an_adopted_connection_ends_under_its_token() {
 #[test]
 fn a_listener_stops_and_its_port_is_free() {
     let mut server = Server::new(&small());
-    let _client = TcpStream::connect(server.address).unwrap();
-    server.accept();
+    let (_client, _) = server.connect();
     server.wire.stop_listening();
     let start = Instant::now();
     while TcpStream::connect(server.address).is_ok() {
@@ -197,8 +195,7 @@ fn close_delivers_the_last_bytes_though_the_peer_goes_on_sending() {
 fn a_peer_that_takes_nothing_is_closed_when_the_time_is_over() {
     let config = WireConfig { linger_ms: 50, ..small() };
     let mut server = Server::new(&config);
-    let _client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (_client, slot) = server.connect();
     server.wire.send(slot, 3, SendBuffer::Bytes(vec![0; TOO_MUCH_BYTES]));
     let start = Instant::now();
     server.wire.close(slot);
@@ -212,8 +209,7 @@ fn a_peer_that_takes_nothing_is_closed_when_the_time_is_over() {
 fn a_peer_that_does_not_close_is_closed_when_the_time_is_over() {
     let config = WireConfig { linger_ms: 50, ..small() };
     let mut server = Server::new(&config);
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     server.wire.receive(slot, 3);
     server.wire.send(slot, 3, SendBuffer::Bytes(b"bye".to_vec()));
     server.wire.close(slot);
@@ -230,8 +226,7 @@ fn a_peer_that_does_not_close_is_closed_when_the_time_is_over() {
 #[test]
 fn close_now_ends_everything_under_way() {
     let mut server = Server::new(&small());
-    let _client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (_client, slot) = server.connect();
     server.wire.receive(slot, 8);
     server.wire.send(slot, 8, SendBuffer::Bytes(vec![0; TOO_MUCH_BYTES]));
     assert!(turn(&mut server.wire).is_empty());
@@ -250,8 +245,7 @@ fn close_now_ends_everything_under_way() {
 #[test]
 fn a_peer_hears_of_a_close_while_others_idle() {
     let mut server = Server::new(&small());
-    let _idle = TcpStream::connect(server.address).unwrap();
-    let idle_slot = server.accept();
+    let (_idle, idle_slot) = server.connect();
     server.wire.receive(idle_slot, 1);
     for close in [Wire::close, Wire::close_now] {
         let mut client = TcpStream::connect(server.address).unwrap();
@@ -277,8 +271,7 @@ fn a_peer_hears_of_a_close_while_others_idle() {
 fn receives_are_renewed_while_others_come_and_go() {
     let config = WireConfig { slots: 32, kernel_frees_late: true, ..small() };
     let mut server = Server::new(&config);
-    let mut stays = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut stays, slot) = server.connect();
     server.wire.receive(slot, 1);
     let (sent, mut received) = (pattern(3, 3_000), Vec::new());
     for byte in sent.chunks(1) {
@@ -424,8 +417,7 @@ fn a_park_ends_in_time_and_a_pace_collects() {
 fn a_wire_ends_its_connections_when_it_goes() {
     let mut server = Server::new(&small());
     let handle = server.wire.handle();
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     server.wire.receive(slot, 1);
     server.wire.send(slot, 1, SendBuffer::Bytes(vec![0; TOO_MUCH_BYTES]));
     assert!(turn(&mut server.wire).is_empty());

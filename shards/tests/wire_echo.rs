@@ -90,8 +90,7 @@ fn a_tiny_buffer_ring_loses_nothing() {
 #[test]
 fn a_slow_reader_gets_everything_in_order() {
     let mut server = Server::new(&small());
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     let everything = pattern(7, EVERYTHING_BYTES);
     server.wire.send(slot, 1, SendBuffer::Bytes(everything.clone()));
     // A second send before the first is over would mix the two.
@@ -119,8 +118,7 @@ fn a_slow_reader_gets_everything_in_order() {
 #[test]
 fn gathers_more_pieces_than_one_call_takes() {
     let mut server = Server::new(&small());
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     let payload = Rc::new(Message::from(MessageRef {
         topic_name: "a/b",
         properties: &[],
@@ -196,8 +194,7 @@ fn stopping_and_resuming_loses_nothing() {
 #[test]
 fn a_stopped_connection_keeps_its_bytes_in_the_socket() {
     let mut server = Server::new(&small());
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     server.wire.receive(slot, 5);
     client.write_all(b"before").unwrap();
     assert!(matches!(server.next(), Event::Received { buffer, .. } if &*buffer == b"before"));
@@ -216,8 +213,7 @@ fn a_stopped_connection_keeps_its_bytes_in_the_socket() {
 #[test]
 fn going_on_before_it_has_stopped_is_no_stop() {
     let mut server = Server::new(&small());
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     server.wire.receive(slot, 5);
     client.write_all(b"before").unwrap();
     assert!(matches!(server.next(), Event::Received { buffer, .. } if &*buffer == b"before"));
@@ -233,8 +229,7 @@ fn going_on_before_it_has_stopped_is_no_stop() {
 fn one_receive_takes_one_buffer() {
     let config = WireConfig { receive_buffer_bytes: 8, ..small() };
     let mut server = Server::new(&config);
-    let mut client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (mut client, slot) = server.connect();
     client.write_all(b"one buffer and more").unwrap();
     server.wire.receive_once(slot, 2);
     assert!(matches!(server.next(), Event::Received { token: 2, buffer } if &*buffer == b"one buff"));

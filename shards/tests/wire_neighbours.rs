@@ -184,8 +184,7 @@ fn ringing_a_wire_that_is_gone_is_harmless() {
     let mut server = Server::new(&small());
     server.wire.ring_neighbour(&handle);
     bell.ring();
-    let _client = TcpStream::connect(server.address).unwrap();
-    let slot = server.accept();
+    let (_client, slot) = server.connect();
     server.wire.send_descriptor(slot, &handle, 0);
     assert!(matches!(server.next(), Event::HandoverFailed { .. }));
 }

@@ -3,7 +3,7 @@
 
 use ringtail_shards::wire::{Event, SendBuffer, Slot, Wait, Wire, WireConfig, listen_reuseport};
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// A test that waits this long has failed.
@@ -81,6 +81,12 @@ impl Server {
         self.wire.turn(Wait::No, &mut events).unwrap();
         self.events.extend(events);
         self.events.iter().any(wanted)
+    }
+
+    /// A client that has been accepted, and its slot.
+    pub(crate) fn connect(&mut self) -> (TcpStream, Slot) {
+        let client = TcpStream::connect(self.address).unwrap();
+        (client, self.accept())
     }
 
     pub(crate) fn accept(&mut self) -> Slot {
