@@ -107,6 +107,14 @@ impl Connection {
             held_back: None,
         }
     }
+
+    #[inline]
+    fn writable(&mut self, pool: &mut Pool) -> &mut Outbox {
+        if self.outbox.wants_buffer() {
+            self.outbox.lend(pool.take());
+        }
+        &mut self.outbox
+    }
 }
 
 /// The connections of a shard by number. The number is the wire's token.
@@ -142,14 +150,17 @@ impl Connections {
     #[inline]
     pub(crate) fn writable(&mut self, number: u32, pool: &mut Pool) -> Option<&mut Outbox> {
         let connection = self.arena.get_mut(number)?;
-        if connection.outbox.wants_buffer() {
-            connection.outbox.lend(pool.take());
-        }
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(number);
         }
-        Some(&mut connection.outbox)
+        Some(connection.writable(pool))
+    }
+
+    /// The outbox of a connection whose packets are being handled; who handles them marks it when all are done.
+    #[inline]
+    pub(crate) fn answers(&mut self, number: u32, pool: &mut Pool) -> Option<&mut Outbox> {
+        Some(self.arena.get_mut(number)?.writable(pool))
     }
 
     /// The connection of a publisher, unless it has ended; another one may have its number by now.

@@ -84,8 +84,15 @@ impl Core {
         }
     }
 
-    /// Handles the packets at the front of `bytes` and keeps the rest on the connection.
+    /// Handles the packets at the front of `bytes`, keeps the rest on the connection, and has its answers sent. They leave
+    /// after what the packets had others be told: a subscriber should not wait for the acknowledgement of what it waits for.
     fn take_packets(&mut self, number: u32, bytes: &[u8]) -> Flow {
+        let flow = self.take_each_packet(number, bytes);
+        self.local.connections.mark_dirty(number);
+        flow
+    }
+
+    fn take_each_packet(&mut self, number: u32, bytes: &[u8]) -> Flow {
         let mut offset = 0;
         loop {
             let rest = &bytes[offset..];
@@ -147,7 +154,7 @@ impl Core {
         let (session, serial) = (connection.session, connection.serial);
         let Self { local, .. } = self;
         let Some(entry) = local.sessions.get_mut(session) else { return Flow::Stop };
-        let Some(outbox) = local.connections.writable(number, &mut local.pool) else { return Flow::Stop };
+        let Some(outbox) = local.connections.answers(number, &mut local.pool) else { return Flow::Stop };
         match entry.session.receive(packet, &local.limits, now, outbox) {
             Action::None => {
                 self.local.note_progress(session);

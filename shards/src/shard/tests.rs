@@ -1,5 +1,6 @@
 //! Shards under the eyes of their clients, without a kernel.
 
+mod answers;
 mod authentication;
 mod ended;
 mod failing_log;
