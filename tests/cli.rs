@@ -1,7 +1,6 @@
 //! The program as an operator meets it: help, exit codes, errors, signals, and documents that match the program.
 
 #[path = "e2e/program.rs"]
-#[expect(dead_code, reason = "the end-to-end tests use the rest")]
 mod program;
 
 use program::Program;
@@ -261,6 +260,15 @@ fn the_start_is_announced_and_a_signal_stops_it_cleanly() {
         let said = running.program.succeed();
         assert!(said.lines().any(|line| line.starts_with("stopped after 1 connections, 0 messages")), "{said}");
     }
+}
+
+#[test]
+fn a_broker_has_no_huge_pages() {
+    let running = Running::start(&[]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.program.id())).expect("it runs");
+    // A kernel without huge pages has no such line.
+    let enabled = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert!(enabled.is_none_or(|enabled| enabled.trim() == "0"), "{status}");
 }
 
 #[test]
