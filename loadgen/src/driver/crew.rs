@@ -23,10 +23,6 @@ const SLOTS_SPARE: u32 = 256;
 /// Descriptors that everything but rings' tables takes: connections under way, files, histograms' channels.
 const DESCRIPTORS_RESERVED: u64 = 2_048;
 
-/// With more clients than this a process does without huge pages: memory that is touched here and there, as that of many
-/// connections is, would be resident in pieces of 2 MiB.
-const HUGE_PAGES_CLIENTS_MAX: u32 = 1_000;
-
 /// What a thread of the crew ends with: its outcomes, or a sentence.
 pub(super) type Ending = Result<Vec<Outcome>, String>;
 
@@ -66,10 +62,7 @@ impl Crew {
         clock: Clock,
         part: Part,
     ) -> Result<Self, Error> {
-        if plan.clients() > HUGE_PAGES_CLIENTS_MAX {
-            // A kernel that knows of no huge pages has none to disable.
-            let _ = rustix::thread::disable_transparent_huge_pages(true);
-        }
+        do_without_huge_pages();
         let (full, from_workers) = mpsc::channel();
         let mut crew = Self::new(Shared::new(part.own as usize), u64::from(part.own), Duration::ZERO, from_workers);
         let sources = if options.sources.is_empty() {
@@ -221,4 +214,12 @@ fn pin(core: usize) -> Result<(), String> {
     }
     cores.set(core);
     rustix::thread::sched_setaffinity(None, &cores).map_err(|e| format!("--cores: core {core} cannot be used: {e}"))
+}
+
+/// Who first touches a huge page waits until the kernel has cleared it, a virtual machine's for milliseconds: a worker that did
+/// would put them down to the broker. And the memory of many connections, touched here and there, would be resident in pieces of
+/// 2 MiB.
+fn do_without_huge_pages() {
+    // A kernel that knows of no huge pages has none to disable.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
