@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 use wire_support::{PATIENCE, Server, pattern, small};
@@ -187,6 +187,24 @@ fn ringing_a_wire_that_is_gone_is_harmless() {
     let (_client, slot) = server.connect();
     server.wire.send_descriptor(slot, &handle, 0);
     assert!(matches!(server.next(), Event::HandoverFailed { .. }));
+}
+
+#[test]
+fn writes_a_file_and_reports_what_it_cannot() {
+    let mut wire = Wire::new(&small()).unwrap();
+    let path = std::env::temp_dir().join(format!("ringtail-wire-write-{}", std::process::id()));
+    let (file, bytes) = (Rc::new(File::create(&path).unwrap()), Arc::new(pattern(3, 100_000)));
+    for (from, token) in [(60_000, 1), (0, 2)] {
+        wire.write(Rc::clone(&file), (Arc::clone(&bytes), from), from as u64, token);
+        let Event::Wrote { token: of, result } = next(&mut wire) else { panic!("a write") };
+        assert_eq!((of, result.unwrap()), (token, 100_000 - from));
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), *bytes);
+    assert_eq!((Rc::strong_count(&file), Arc::strong_count(&bytes)), (1, 1), "both are given back");
+    let reader = File::open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    wire.write(reader, (bytes, 0), 0, 3);
+    assert!(matches!(next(&mut wire), Event::Wrote { token: 3, result: Err(_) }));
 }
 
 #[test]
