@@ -178,6 +178,15 @@ impl Connections {
         }
     }
 
+    /// As [`Connections::mark_dirty`], and at `place` of those to flush if more are there already.
+    pub(crate) fn mark_dirty_at(&mut self, number: u32, place: usize) {
+        let last = self.dirty.len();
+        self.mark_dirty(number);
+        if place < last && last < self.dirty.len() {
+            self.dirty.swap(place, last);
+        }
+    }
+
     /// Forgets a connection whose last event has come.
     pub(crate) fn remove(&mut self, number: u32) {
         self.arena.remove(number);

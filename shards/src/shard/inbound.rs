@@ -21,6 +21,10 @@ const CONNECT_BYTES_MAX: u32 = 640 << 10;
 /// of 25 characters is as large as one may be.
 const CONTROL_BYTES_MAX: u32 = 256 << 10;
 
+/// How many clients are sent what a client's packets brought them before that client is answered. A send takes some
+/// microseconds, and where there are thousands of subscribers it must not wait for all of them.
+const SERVED_BEFORE_MAX: usize = 8;
+
 /// Whether the bytes behind a packet are to be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
@@ -87,8 +91,9 @@ impl Core {
     /// Handles the packets at the front of `bytes`, keeps the rest on the connection, and has its answers sent. They leave
     /// after what the packets had others be told: a subscriber should not wait for the acknowledgement of what it waits for.
     fn take_packets(&mut self, number: u32, bytes: &[u8]) -> Flow {
+        let before = self.local.connections.dirty.len();
         let flow = self.take_each_packet(number, bytes);
-        self.local.connections.mark_dirty(number);
+        self.local.connections.mark_dirty_at(number, before + SERVED_BEFORE_MAX);
         flow
     }
 
@@ -225,7 +230,7 @@ impl Core {
     }
 
     fn acknowledge(&mut self, number: u32, packet_id: PacketId, qos: QoS, reason: ReasonCode) {
-        if let Some((entry, outbox)) = self.local.live(number) {
+        if let Some((entry, outbox)) = self.local.answers(number) {
             entry.session.accept(packet_id, qos, reason, outbox);
         }
     }

@@ -173,11 +173,17 @@ impl Local {
     }
 
     /// The session of a connection and the outbox to answer into; `None` unless the connection is live.
-    #[inline]
     pub(crate) fn live(&mut self, number: u32) -> Option<(&mut SessionEntry, &mut Outbox)> {
+        self.connections.mark_dirty(number);
+        self.answers(number)
+    }
+
+    /// As [`Local::live`], while the connection's packets are being handled: it is marked when all are done.
+    #[inline]
+    pub(crate) fn answers(&mut self, number: u32) -> Option<(&mut SessionEntry, &mut Outbox)> {
         let session = self.connections.get(number).filter(|c| c.phase == Phase::Live)?.session;
         let entry = self.sessions.get_mut(session)?;
-        Some((entry, self.connections.writable(number, &mut self.pool)?))
+        Some((entry, self.connections.answers(number, &mut self.pool)?))
     }
 
     /// Moves what the session has queued into its outbox, after room was made.
