@@ -170,20 +170,16 @@ impl Connections {
 
     /// Remembers that the connection has something to say.
     pub(crate) fn mark_dirty(&mut self, number: u32) {
-        if let Some(connection) = self.arena.get_mut(number)
-            && !connection.dirty
-        {
-            connection.dirty = true;
-            self.dirty.push(number);
-        }
+        self.mark_dirty_at(number, usize::MAX);
     }
 
     /// As [`Connections::mark_dirty`], and at `place` of those to flush if more are there already.
     pub(crate) fn mark_dirty_at(&mut self, number: u32, place: usize) {
-        let last = self.dirty.len();
-        self.mark_dirty(number);
-        if place < last && last < self.dirty.len() {
-            self.dirty.swap(place, last);
+        if let Some(connection) = self.arena.get_mut(number)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.insert(place.min(self.dirty.len()), number);
         }
     }
 

@@ -212,7 +212,7 @@ impl Core {
     /// The bytes of a hand-over came by the mesh.
     pub(crate) fn take_hand_over(&mut self, hand_over: Box<HandOver>) {
         match self.arriving.remove(&hand_over.token) {
-            Some(Arriving::Descriptor(slot)) => self.arrive(slot, &hand_over),
+            Some(Arriving::Descriptor(slot)) => self.arrived.push((slot, hand_over)),
             _ => drop(self.arriving.insert(hand_over.token, Arriving::Bytes(hand_over))),
         }
     }
@@ -220,9 +220,24 @@ impl Core {
     /// The descriptor of a hand-over came by the wire.
     pub(crate) fn take_descriptor(&mut self, slot: Slot, token: u64) {
         match self.arriving.remove(&token) {
-            Some(Arriving::Bytes(hand_over)) => self.arrive(slot, &hand_over),
+            Some(Arriving::Bytes(hand_over)) => self.arrived.push((slot, hand_over)),
             _ => drop(self.arriving.insert(token, Arriving::Descriptor(slot))),
         }
+    }
+
+    /// After the events of a turn: takes up the connections that had arrived whole before they were reaped. True when others
+    /// have since.
+    ///
+    /// A client's last words on its old connection, say PUBCOMP, are older than its new connection. But the kernel may report
+    /// a descriptor that comes from a neighbour at once, and what was received before it only when it is next asked to reap;
+    /// then the new connection would take the session away from under them.
+    pub(crate) fn take_arrived(&mut self) -> bool {
+        for (slot, hand_over) in std::mem::take(&mut self.arrived_before) {
+            let number = self.admit(slot, hand_over.peer);
+            self.take_bytes(number, &hand_over.bytes);
+        }
+        std::mem::swap(&mut self.arrived_before, &mut self.arrived);
+        !self.arrived_before.is_empty()
     }
 
     /// The other shard has no room for the connection.
@@ -236,11 +251,6 @@ impl Core {
             connection.phase = Phase::Connecting;
         }
         self.refuse_connect(number, ReasonCode::ServerBusy, None);
-    }
-
-    fn arrive(&mut self, slot: Slot, hand_over: &HandOver) {
-        let number = self.admit(slot, hand_over.peer);
-        self.take_bytes(number, &hand_over.bytes);
     }
 }
 

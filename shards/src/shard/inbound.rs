@@ -21,8 +21,8 @@ const CONNECT_BYTES_MAX: u32 = 640 << 10;
 /// of 25 characters is as large as one may be.
 const CONTROL_BYTES_MAX: u32 = 256 << 10;
 
-/// How many clients are sent what a client's packets brought them before that client is answered. A send takes some
-/// microseconds, and where there are thousands of subscribers it must not wait for all of them.
+/// How many clients are sent what a client's packets brought them before that client is answered. A send of a small message
+/// takes microseconds, and where there are thousands of subscribers the publisher must not wait for all of them.
 const SERVED_BEFORE_MAX: usize = 8;
 
 /// Whether the bytes behind a packet are to be read.
@@ -34,8 +34,30 @@ pub(crate) enum Flow {
 
 impl Core {
     /// Handles what was received on a connection.
-    pub(crate) fn take_bytes(&mut self, number: u32, mut bytes: &[u8]) {
+    pub(crate) fn take_bytes(&mut self, number: u32, bytes: &[u8]) {
         self.local.counters.receives += 1;
+        self.answering(number, |core| core.take_received(number, bytes));
+    }
+
+    /// Goes on with what a connection that was held had sent.
+    pub(crate) fn resume(&mut self, number: u32) {
+        self.answering(number, |core| {
+            let Some(connection) = core.local.connections.get_mut(number) else { return };
+            core.requests.push(Request::Receive(number));
+            let partial = std::mem::take(&mut connection.partial);
+            core.take_packets(number, &partial);
+        });
+    }
+
+    /// Handles packets of a client and has its answers sent. They leave after what the packets had the shard's other clients be
+    /// told, at least the first of these: a subscriber should not wait for the acknowledgement of what it waits for.
+    fn answering(&mut self, number: u32, handle: impl FnOnce(&mut Self)) {
+        let before = self.local.connections.dirty.len();
+        handle(self);
+        self.local.connections.mark_dirty_at(number, before + SERVED_BEFORE_MAX);
+    }
+
+    fn take_received(&mut self, number: u32, mut bytes: &[u8]) {
         let Some(connection) = self.local.connections.get_mut(number) else { return };
         if connection.phase == Phase::Connecting {
             connection.receiving = false; // before CONNECT each receive is asked for
@@ -70,14 +92,6 @@ impl Core {
         self.hold_for_own_answers(number);
     }
 
-    /// Goes on with what a connection that was held had sent.
-    pub(crate) fn resume(&mut self, number: u32) {
-        let Some(connection) = self.local.connections.get_mut(number) else { return };
-        self.requests.push(Request::Receive(number));
-        let partial = std::mem::take(&mut connection.partial);
-        self.take_packets(number, &partial);
-    }
-
     /// Keeps reading a connection whose CONNECT has not come whole: it is read one receive at a time.
     fn read_on(&mut self, number: u32) {
         if let Some(connection) = self.local.connections.get(number)
@@ -88,16 +102,8 @@ impl Core {
         }
     }
 
-    /// Handles the packets at the front of `bytes`, keeps the rest on the connection, and has its answers sent. They leave
-    /// after what the packets had others be told: a subscriber should not wait for the acknowledgement of what it waits for.
+    /// Handles the packets at the front of `bytes` and keeps the rest on the connection.
     fn take_packets(&mut self, number: u32, bytes: &[u8]) -> Flow {
-        let before = self.local.connections.dirty.len();
-        let flow = self.take_each_packet(number, bytes);
-        self.local.connections.mark_dirty_at(number, before + SERVED_BEFORE_MAX);
-        flow
-    }
-
-    fn take_each_packet(&mut self, number: u32, bytes: &[u8]) -> Flow {
         let mut offset = 0;
         loop {
             let rest = &bytes[offset..];

@@ -143,6 +143,10 @@ pub(crate) struct Core {
     pub requests: Vec<Request>,
     /// Halves of hand-overs that wait for the other half, by token.
     pub arriving: HashMap<u64, Arriving>,
+    /// Connections of which both halves came in this turn.
+    pub arrived: Vec<(Slot, Box<HandOver>)>,
+    /// And in the turn before.
+    pub arrived_before: Vec<(Slot, Box<HandOver>)>,
     /// Connections on their way to another shard, with the name of the hand-over there.
     pub leaving: HashMap<u32, (ShardId, u64)>,
     pub next_token: u64,
@@ -214,6 +218,8 @@ impl Core {
             encoder: Encoder::default(),
             requests: Vec::new(),
             arriving: HashMap::new(),
+            arrived: Vec::new(),
+            arrived_before: Vec::new(),
             leaving: HashMap::new(),
             next_token: 0,
             authenticating: HashMap::new(),

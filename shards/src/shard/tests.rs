@@ -1,6 +1,7 @@
 //! Shards under the eyes of their clients, without a kernel.
 
 mod answers;
+mod arriving;
 mod authentication;
 mod ended;
 mod failing_log;

@@ -69,7 +69,7 @@ impl Shard {
             self.quiet.say();
         }
         // The neighbours were quiet before this turn, which took what they had left.
-        let stopped = ending && self.core.inbox.is_empty() && self.core.next_inbox.is_empty();
+        let stopped = ending && self.core.has_no_mail();
         if stopped {
             self.close_journal()?;
             self.control.counters.store(&self.core.counted());
@@ -127,8 +127,9 @@ impl Core {
         for event in events.drain(..) {
             self.handle_event(event, wire);
         }
+        let arrived = self.take_arrived();
         self.take_due_timers();
-        let more = self.take_steps() || !self.inbox.is_empty();
+        let more = self.take_steps() || arrived || !self.inbox.is_empty();
         self.end_turn(wire);
         self.flush(wire);
         Done { work, input, more }
@@ -319,6 +320,11 @@ impl Core {
             Mail::Verdict(ask, refusal) => self.take_verdict(ask, refusal),
             Mail::Forget(session, packet_id) => self.take_forget(Exchange { home: from, session, packet_id }),
         }
+    }
+
+    /// True when nothing that a neighbour has sent waits for the next turn.
+    fn has_no_mail(&self) -> bool {
+        self.inbox.is_empty() && self.next_inbox.is_empty() && self.arrived_before.is_empty()
     }
 
     pub(super) fn take_due_timers(&mut self) {

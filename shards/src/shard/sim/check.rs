@@ -97,6 +97,7 @@ fn check_core(core: &Core) {
     assert!(core.subscriptions.is_empty() && core.shared.is_empty());
     assert!(core.remote.is_empty(), "{:?}", core.remote.len());
     assert!(core.retained.is_empty() && core.scans.is_empty() && core.holds.is_empty());
+    assert!(core.arrived.is_empty() && core.arrived_before.is_empty());
     assert!(core.arriving.is_empty() && core.leaving.is_empty() && core.authenticating.is_empty());
     assert!(core.changed_groups.is_empty() && core.port.congested().is_empty() && !core.port.has_incoming());
     assert!(core.durable_shards.is_empty());
