@@ -26,7 +26,9 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     if options.check {
         return Ok(writeln!(io::stdout(), "the settings and the machine will do")?);
     }
-    machine::do_without_huge_pages();
+    if !settings.huge_pages {
+        machine::do_without_huge_pages();
+    }
     // Before the shards start, so that a signal during the start ends it cleanly as well.
     let mut signals = register_signals()?;
     let folder = config.storage_dir.clone();

@@ -263,12 +263,18 @@ fn the_start_is_announced_and_a_signal_stops_it_cleanly() {
 }
 
 #[test]
-fn a_broker_has_no_huge_pages() {
-    let running = Running::start(&[]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.program.id())).expect("it runs");
-    // A kernel without huge pages has no such line.
-    let enabled = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
-    assert!(enabled.is_none_or(|enabled| enabled.trim() == "0"), "{status}");
+fn a_broker_has_no_huge_pages_unless_it_is_told_to() {
+    let enabled = |arguments: &[&str]| {
+        let running = Running::start(arguments);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.program.id())).expect("it runs");
+        status.lines().find_map(|line| line.strip_prefix("THP_enabled:").map(|enabled| enabled.trim() == "1"))
+    };
+    // A kernel without huge pages has no such line, and what starts this test may have turned them off for its children.
+    let allowed = enabled(&["--set", "shards.huge_pages=true"]);
+    assert_eq!(enabled(&[]), allowed.map(|_| false));
+    let own = std::fs::read_to_string("/proc/self/status").expect("this process");
+    let here = own.lines().find_map(|line| line.strip_prefix("THP_enabled:").map(|enabled| enabled.trim() == "1"));
+    assert_eq!(allowed, here);
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Whether clients may authenticate by the test method.
     pub(crate) test_authentication: bool,
+    /// Whether the kernel may give memory in huge pages.
+    pub(crate) huge_pages: bool,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     /// Keys that a file or the command line has set.
@@ -57,6 +59,7 @@ impl Default for Settings {
         Self {
             config: Config { shards: 0, listeners, ..Config::default() },
             test_authentication: false,
+            huge_pages: false,
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Text,
             given: BTreeSet::new(),

@@ -130,6 +130,10 @@ pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| settings! 
         "How long a busy shard may wait to take more work at once, which saves CPU time: never (latency), up to 300 \
          microseconds while clients send several packets ahead of being read (balanced), or up to 600 and sooner \
          (throughput).";
+    "shards.huge_pages", huge_pages, Kind::Flag, Restart,
+        "Whether the allocator may have transparent huge pages, where the system allows them. A shard waits for the \
+         kernel to clear 2 MiB whenever it is the first to touch one, milliseconds on a virtual machine, and 2 MiB are \
+         resident wherever less is in use.";
     "shards.connections_max", config.connections_max, number(1, 1 << 20, "connections"), Restart,
         "Connections that one shard holds. Each shard has its own table of them, which the limit of open files \
          (RLIMIT_NOFILE) bounds; the default is cut down to that limit.";
