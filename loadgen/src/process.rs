@@ -19,6 +19,16 @@ pub(crate) fn usage(pid: i32) -> Option<Usage> {
     Some(Usage { cpu_ns: cpu_ns(pid)?, rss_bytes: rss_kib * 1_024 })
 }
 
+/// How many cores process `pid` can keep busy: those that it may use, or as many as it has threads.
+pub(crate) fn cores(pid: i32) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let threads = field("Threads:")?.parse().ok()?;
+    let allowed =
+        field("Cpus_allowed:")?.chars().filter_map(|digit| digit.to_digit(16)).map(u32::count_ones).sum::<u32>();
+    Some((allowed as usize).min(threads))
+}
+
 /// The scheduler's account of each thread, exact to the nanosecond; the ticks of `stat` where the kernel keeps none.
 fn cpu_ns(pid: i32) -> Option<u64> {
     let mut total = 0u64;
@@ -54,6 +64,15 @@ mod tests {
             sum = (0..10_000u64).fold(sum, |s, i| s.wrapping_mul(31).wrapping_add(i));
         }
         assert!(ticks_ns(own).is_some(), "{sum}");
-        assert_eq!(usage(i32::MAX), None);
+        assert_eq!((usage(i32::MAX), cores(i32::MAX)), (None, None));
+    }
+
+    #[test]
+    fn a_process_is_as_wide_as_its_threads_and_its_cores() {
+        let mut program = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");
+        assert_eq!(cores(program.id() as i32), Some(1), "one thread");
+        program.kill().and_then(|()| program.wait()).expect("it ends");
+        let usable = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(cores(std::process::id() as i32).is_some_and(|cores| (1..=usable).contains(&cores)));
     }
 }

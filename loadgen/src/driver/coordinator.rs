@@ -417,7 +417,7 @@ impl<'a> Run<'a> {
             intervals: self.samples.intervals(self.times),
             histograms: histograms.encoded(),
         };
-        report.generator.limit = limit(&report, self.samples.longest_stop_ns());
+        report.generator.limit = limit(&report, self.samples.longest_stop_ns(), self.broker_is_full());
         report
     }
 
@@ -472,6 +472,18 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Whether the broker, as far as it can be seen, had no CPU time left.
+    fn broker_is_full(&self) -> bool {
+        let full = || {
+            let cores = process::cores(self.options.broker_pid?)?;
+            let (from, to) = self.measured()?;
+            let (before, after) = (from.broker?, to.broker?);
+            let share = after.cpu_ns.saturating_sub(before.cpu_ns) as f64 / (to.at_ns - from.at_ns) as f64;
+            Some(share > BUSY * cores as f64)
+        };
+        full().unwrap_or(false)
+    }
+
     /// The samples at the begin and the end of the measured part.
     fn measured(&self) -> Option<(&Sample, &Sample)> {
         let from = self.samples.list.iter().find(|s| s.at_ns >= self.times.measure_ns)?;
@@ -480,8 +492,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Why the generator was the limit, if it was: it came late although the broker took everything, or had no time left.
-fn limit(report: &Report, longest_stop_ns: u64) -> Option<String> {
+/// The share of its time from which on a worker, or a broker's core, counts as having none left.
+const BUSY: f64 = 0.95;
+
+/// Why the generator was the limit, if it was: it came late although the broker took everything, or had no time left while the
+/// broker had some.
+fn limit(report: &Report, longest_stop_ns: u64, broker_is_full: bool) -> Option<String> {
     const LATE_US: f64 = 1_000.0;
     if longest_stop_ns > 500_000_000 {
         let seconds = longest_stop_ns as f64 / 1e9;
@@ -494,7 +510,7 @@ fn limit(report: &Report, longest_stop_ns: u64) -> Option<String> {
     if report.mode == "open" && lateness.p99 > LATE_US && lateness.p99 > report.latency_us.p99 / 4.0 {
         return Some(format!("1% of the messages left it more than {:.0} us after they were due", lateness.p99));
     }
-    if report.mode == "closed" && generator.busy > 0.95 {
+    if report.mode == "closed" && generator.busy > BUSY && !broker_is_full {
         return Some(format!("a worker was busy {:.0}% of the time; use more --workers", generator.busy * 100.0));
     }
     None
