@@ -323,7 +323,7 @@ impl Core {
     }
 
     /// True when nothing that a neighbour has sent waits for the next turn.
-    fn has_no_mail(&self) -> bool {
+    pub(super) fn has_no_mail(&self) -> bool {
         self.inbox.is_empty() && self.next_inbox.is_empty() && self.arrived_before.is_empty()
     }
 

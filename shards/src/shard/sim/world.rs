@@ -363,7 +363,7 @@ impl<'a> World<'a> {
             let waits = |request: &Request| !matches!(request, Request::Adopt(_));
             // Nor does anybody wait for retained messages: a scan that has no end makes this one go on and on.
             let waits_for_mail = core.port.has_incoming() || !core.scans.is_empty();
-            core.inbox.is_empty() && core.next_inbox.is_empty() && !core.requests.iter().any(waits) && !waits_for_mail
+            core.has_no_mail() && !core.requests.iter().any(waits) && !waits_for_mail
         };
         quiet && self.wires.iter().all(SimWire::is_quiet) && self.cores.iter().all(idle)
     }
