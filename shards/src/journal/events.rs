@@ -130,9 +130,7 @@ impl Journal {
             self.pending.push(Pending { what: What::SessionEnded, key, reserved: None });
         }
         for (packet_id, inbound) in &session.inbound {
-            // Its key names nobody else, so nobody waits for that.
-            let _ =
-                self.end_exchange(Exchange { home: self.shard, session: key, packet_id: *packet_id }, Some(inbound));
+            self.abandon_exchange(Exchange { home: self.shard, session: key, packet_id: *packet_id }, inbound);
         }
     }
 

@@ -274,6 +274,20 @@ impl Journal {
         fence
     }
 
+    /// The publisher's session is over. Its key names nobody else, so nobody waits for that.
+    pub(super) fn abandon_exchange(&mut self, exchange: Exchange, inbound: &Inbound) {
+        if inbound.at.is_some() || self.failed {
+            let _ = self.end_exchange(exchange, Some(inbound));
+            return;
+        }
+        // The message may still be on its way to a shard by way of another, which what says to forget it must not overtake.
+        for shard in inbound.elsewhere {
+            let what = What::Forget { shard, exchange };
+            self.barriers.ask_after_all(Pending { what, key: 0, reserved: None });
+        }
+        self.forget_taken(&exchange);
+    }
+
     /// What other shards are to be told to forget.
     pub(crate) fn take_forgotten(&mut self) -> Vec<(ShardId, Exchange)> {
         std::mem::take(&mut self.forgotten)
