@@ -280,12 +280,18 @@ impl Journal {
             let _ = self.end_exchange(exchange, Some(inbound));
             return;
         }
-        // The message may still be on its way to a shard by way of another, which what says to forget it must not overtake.
-        for shard in inbound.elsewhere {
+        self.forget_when_settled(exchange, inbound.elsewhere);
+    }
+
+    /// As [`Journal::end_exchange`], of a message that may still be on its way to a shard by way of another, also back to this
+    /// one: what says to forget it must not overtake it.
+    fn forget_when_settled(&mut self, exchange: Exchange, elsewhere: ShardSet) {
+        self.forget_taken(&exchange);
+        let own = if elsewhere.is_empty() { elsewhere } else { ShardSet::of(self.shard) };
+        for shard in elsewhere.union(own) {
             let what = What::Forget { shard, exchange };
             self.barriers.ask_after_all(Pending { what, key: 0, reserved: None });
         }
-        self.forget_taken(&exchange);
     }
 
     /// What other shards are to be told to forget.
@@ -302,12 +308,7 @@ impl Journal {
         if self.failed || !self.barriers.waits_for_others() {
             return self.end_exchange(exchange, Some(&Inbound { elsewhere, ..before }));
         }
-        // The message may still be on its way to a shard by way of another: what says to forget it must not overtake it.
-        for shard in elsewhere {
-            let what = What::Forget { shard, exchange };
-            self.barriers.ask_afterwards(Pending { what, key: 0, reserved: None });
-        }
-        self.forget_taken(&exchange);
+        self.forget_when_settled(exchange, elsewhere);
         Fence::Yes
     }
 

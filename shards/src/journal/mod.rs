@@ -183,6 +183,12 @@ impl Journal {
         self.state.sessions.len()
     }
 
+    /// QoS 2 PUBLISHes of which it is kept who has them.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.state.taken.len()
+    }
+
     /// Nothing is kept, waits to be written or is waited for.
     #[cfg(test)]
     pub(crate) fn check_empty(&self) {

@@ -165,6 +165,7 @@ impl Journal {
                 }
             }
             What::Forgotten { exchange } => self.tombstone(kind::FORGOTTEN, 0, &[&record::exchange(exchange)])?,
+            What::Forget { shard, exchange } if *shard == self.shard => drop(self.forget_taken(exchange)),
             What::Forget { shard, exchange } => self.forgotten.push((*shard, *exchange)),
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Shards under the eyes of their clients, without a kernel.
 
+mod abandoned;
 mod answers;
 mod arriving;
 mod authentication;
