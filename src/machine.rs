@@ -5,6 +5,7 @@ use crate::exit::Failure;
 use crate::settings::{Place, Problem, Problems, Settings, url};
 use ringtail_shards::config::{Config, SHARDS_MAX};
 use ringtail_shards::wire::{Missing, check_kernel};
+use rustix::io::Errno;
 use rustix::thread::{CpuSet, disable_transparent_huge_pages, sched_getaffinity};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -38,11 +39,10 @@ pub(crate) fn fit(settings: &Settings) -> Result<Config, Failure> {
 /// Has the kernel give memory by its small pages. The allocator asks for huge ones, and a shard that is the first to touch one
 /// waits until 2 MiB are cleared: milliseconds on a virtual machine, for all its clients.
 pub(crate) fn do_without_huge_pages() {
-    if let Err(error) = disable_transparent_huge_pages(true)
-        && error != rustix::io::Errno::INVAL
-    // a kernel that knows of none
-    {
-        tracing::warn!("huge pages cannot be turned off: {error}");
+    match disable_transparent_huge_pages(true) {
+        // A kernel that knows of none has none to turn off.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(error) => tracing::warn!("huge pages cannot be turned off: {error}"),
     }
 }
 

@@ -520,3 +520,19 @@ fn own_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_worker_is_the_limit_unless_the_broker_has_no_time_left() {
+        let mut report = Report { mode: "closed".into(), ..Report::default() };
+        report.generator.busy = 0.99;
+        assert!(limit(&report, 0, false).is_some_and(|why| why.contains("busy 99%")));
+        assert_eq!(limit(&report, 0, true), None);
+        report.generator.busy = 0.5;
+        assert_eq!(limit(&report, 0, false), None);
+        assert!(limit(&report, 600_000_000, true).is_some(), "whoever stands still measures nothing");
+    }
+}
